@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn sizes_are_the_format() {
         assert_eq!(size_of::<BlockHeader>(), HEADER_SIZE);
-        assert_eq!(size_of::<SuperBlock>(), 296);
+        assert_eq!(size_of::<SuperBlock>(), 264);
         assert_eq!(size_of::<State>(), 112);
         assert_eq!(size_of::<TreeRoot>(), 16);
         assert_eq!(size_of::<SummaryEntry>(), 16);
