@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# make            permfs.ko for the stock Debian kernel, and the tools
+# make demo       the main job, shown on the real kernel in QEMU
+# make test       every test: make test-host, make test-vm (T=pattern selects)
+# make help       the rest
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+PANIC ?= y
+T ?=
+ROUNDS ?= 50
+STATES ?= 200000
+SEED ?=
+BUILD := $(CURDIR)/build
+CARGO := scripts/host-cargo
+MANIFEST := --manifest-path tools/Cargo.toml
+HOST_CARGO = scripts/host-cargo
+GUEST_CARGO = scripts/kit run env CARGO_TARGET_DIR=$(BUILD)/guest cargo
+
+# The module is built in the kit's Debian 13 root unless KDIR= names somebody's own tree.
+ifdef KDIR
+KMAKE = $(MAKE) -C $(KDIR) M=$(CURDIR)
+KIT_CHECK = scripts/check-kdir $(KDIR)
+else
+KMAKE = scripts/kit make
+KIT_CHECK = scripts/kit
+endif
+
+.PHONY: all
+all: modules tools
+
+.PHONY: kit
+kit: ; @scripts/kit
+
+.PHONY: modules
+modules: ## permfs.ko (KDIR=, PANIC=n)
+	@$(KIT_CHECK)
+	@$(KMAKE) PANIC=$(PANIC) modules
+
+.PHONY: tools
+tools: ## host tools, linked in build/bin
+	@$(HOST_CARGO) build --release $(MANIFEST)
+	@scripts/link-bin $(BUILD)/host/release $(BUILD)/bin
+
+.PHONY: guest-tools
+guest-tools: ## the same tools for the test machine, in build/guest-bin
+	@scripts/kit
+	@$(GUEST_CARGO) build --release $(MANIFEST)
+	@scripts/link-bin $(BUILD)/guest/release $(BUILD)/guest-bin
+
+.PHONY: vm-ready
+vm-ready: modules guest-tools
+
+.PHONY: demo
+demo: vm-ready tools ## panic, reboot, read, verify: the main job (PSTORE=erst|ramoops)
+	@scripts/demo
+
+.PHONY: soak
+soak: vm-ready ## ROUNDS panics at random moments
+	@scripts/soak $(ROUNDS)
+
+.PHONY: test
+test: ## every test
+	@$(MAKE) --no-print-directory test-host
+	@$(MAKE) --no-print-directory test-vm
+
+.PHONY: test-host
+test-host: ## unit, property, loom, simulator and lint tests
+	@scripts/test-host $(T)
+
+.PHONY: test-vm
+test-vm: vm-ready tools ## scenarios in the stock kernel
+	@scripts/vm-test $(T)
+
+.PHONY: sim
+sim: ## crash simulator (STATES=, SEED=)
+	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(STATES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: panic-check
+panic-check: modules ## what the panic path can reach in permfs.ko
+	@scripts/panic-check permfs.ko
+
+.PHONY: man
+man: tools ## man pages, in build/man
+	@$(BUILD)/bin/permfs man --out $(BUILD)/man
+
+.PHONY: fmt
+fmt: ## format everything
+	@$(CARGO) fmt --all $(MANIFEST)
+	@rustfmt --edition 2021 --config-path . rust/lib.rs permfs/main.rs permfs/core/lib.rs
+
+.PHONY: lint
+lint: ## formatting, clippy, docs; any warning fails
+	@scripts/lint
+
+.PHONY: doc
+doc: ## rustdoc of module and tools
+	@$(KIT_CHECK)
+	@$(KMAKE) DOC=y
+	@$(HOST_CARGO) doc --no-deps $(MANIFEST)
+
+.PHONY: rust-analyzer
+rust-analyzer: ## rust-project.json for an editor
+	@$(KIT_CHECK)
+	@$(KMAKE) rust-analyzer
+
+.PHONY: clean
+clean: ## build products; the kit stays
+	-@$(KMAKE) clean
+	@rm -rf $(BUILD)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
