@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing one node with small writes.
+
+use super::node::{
+    record_size, slot_offset, Fault, Head, Node, NodeHeader, Range, KEY, LEAF_PREFIX, MAX_SLOTS,
+    SLOT,
+};
+use crate::format::{Kind, PAYLOAD_SIZE};
+use crate::meta::{MetaRead, MetaWrite};
+use kernel::prelude::*;
+
+/// Bytes that two changes of a value are apart at least to be written on their own.
+const GAP: usize = 16;
+/// Changes of a value that are written on their own, at most.
+const MAX_CHANGES: usize = 8;
+
+/// Reads `block` as a node of `level`, header checked.
+pub(super) fn read_node<S: MetaRead>(
+    s: &mut S,
+    block: u64,
+    owner: u64,
+    level: u8,
+) -> Result<Node<'_>, Fault> {
+    let payload = s
+        .read(block, Kind::Node, owner)
+        .map_err(Fault::Unreadable)?;
+    Node::parse(payload, level)
+}
+
+/// A node that is being changed, verified as a whole when it was opened.
+pub(super) struct Edit<'s, S> {
+    s: &'s mut S,
+    pub(super) block: u64,
+    owner: u64,
+    pub(super) head: Head,
+}
+
+impl<'s, S: MetaWrite> Edit<'s, S> {
+    /// Opens node `block`, which must be of `level` and cover `range`.
+    pub(super) fn open(
+        s: &'s mut S,
+        block: u64,
+        owner: u64,
+        level: u8,
+        range: Range,
+    ) -> Result<Self> {
+        let node = read_node(s, block, owner, level)?;
+        node.verify(range)?;
+        let head = node.head;
+        Ok(Self {
+            s,
+            block,
+            owner,
+            head,
+        })
+    }
+
+    /// Allocates a node near block `near`. It must get a record before the operation ends.
+    pub(super) fn create(s: &'s mut S, owner: u64, level: u8, near: u64) -> Result<Self> {
+        let block = s.alloc(Kind::Node, owner, near)?;
+        Ok(Self {
+            s,
+            block,
+            owner,
+            head: Head::new(level),
+        })
+    }
+
+    pub(super) fn node(&mut self) -> Result<Node<'_>> {
+        let payload = self.s.read(self.block, Kind::Node, self.owner)?;
+        Ok(Node::with_head(payload, self.head)?)
+    }
+
+    /// Whether a record with a body of `len` bytes fits, possibly after a compaction.
+    pub(super) fn fits(&self, len: usize) -> bool {
+        record_size(self.head.level, len) + SLOT <= self.head.free()
+    }
+
+    /// Inserts a record at slot `pos`. [`Edit::fits`] holds.
+    pub(super) fn insert(&mut self, pos: usize, key: u64, body: &[u8]) -> Result {
+        let size = record_size(self.head.level, body.len());
+        self.make_room(size + SLOT)?;
+        let at = self.head.heap.checked_sub(size).ok_or(EINVAL)?;
+        self.write_record(at, key, body)?;
+        self.insert_slots(pos, &u16::try_from(at)?.to_le_bytes())?;
+        self.head.heap = at;
+        self.write_head()
+    }
+
+    /// Removes the record at slot `pos`.
+    pub(super) fn remove(&mut self, pos: usize) -> Result {
+        let mut slots = [0u8; SLOT * MAX_SLOTS];
+        let (count, heap) = (self.head.count, self.head.heap);
+        let node = self.node()?;
+        let record = node.record(pos)?;
+        let (at, size) = (record.at, record.bytes.len());
+        let behind = node.slots(pos + 1, count)?;
+        let shifted = slots.get_mut(..behind.len()).ok_or(EFSCORRUPTED)?;
+        shifted.copy_from_slice(behind);
+        if !shifted.is_empty() {
+            self.s.write(self.block, slot_offset(pos), shifted)?;
+        }
+        if count == 1 {
+            self.head = Head::new(self.head.level);
+        } else {
+            self.head.count -= 1;
+            if at == heap {
+                self.head.heap += size;
+            } else {
+                self.head.garbage += size;
+            }
+        }
+        self.write_head()
+    }
+
+    /// Drops the records from slot `count` on. A node without records must get one again.
+    pub(super) fn truncate(&mut self, count: usize) -> Result {
+        let node = self.node()?;
+        let (mut heap, mut live) = (PAYLOAD_SIZE, 0);
+        for i in 0..count {
+            let record = node.record(i)?;
+            heap = heap.min(record.at);
+            live += record.bytes.len();
+        }
+        let garbage = (PAYLOAD_SIZE - heap)
+            .checked_sub(live)
+            .ok_or(EFSCORRUPTED)?;
+        self.head = Head {
+            level: self.head.level,
+            count,
+            heap,
+            garbage,
+        };
+        self.write_head()
+    }
+
+    /// Changes the value at slot `pos`; false if the new one does not fit into the node.
+    ///
+    /// Of a value that does not grow only the bytes that differ are written.
+    pub(super) fn replace(&mut self, pos: usize, body: &[u8]) -> Result<bool> {
+        let (heap, free) = (self.head.heap, self.head.free());
+        let record = self.node()?.record(pos)?;
+        let (at, key, old) = (record.at, record.key, record.body.len());
+        if body.len() <= old {
+            self.shrink(pos, body, old - body.len())?;
+            return Ok(true);
+        }
+        let size = record_size(self.head.level, body.len());
+        let old_size = record_size(self.head.level, old);
+        if size > free + old_size {
+            return Ok(false);
+        }
+        if at == heap && size - old_size <= self.head.room() {
+            // The lowest record grows down in place: a value that grows time and again, as that of
+            // a file being appended to, leaves no garbage behind.
+            self.head.heap = at - (size - old_size);
+        } else if size <= self.head.room() {
+            self.head.heap -= size;
+            self.head.garbage += old_size;
+        } else {
+            self.remove(pos)?;
+            self.insert(pos, key, body)?;
+            return Ok(true);
+        }
+        self.write_record(self.head.heap, key, body)?;
+        let slot = u16::try_from(self.head.heap)?.to_le_bytes();
+        self.s.write(self.block, slot_offset(pos), &slot)?;
+        self.write_head()?;
+        Ok(true)
+    }
+
+    /// Makes the record at slot `pos` of an inner node name `child`.
+    pub(super) fn set_child(&mut self, pos: usize, child: u64) -> Result {
+        let at = self.node()?.record(pos)?.at;
+        self.s.write(self.block, at + KEY, &child.to_le_bytes())
+    }
+
+    /// Removes the child at slot `pos` from an inner node that covers the keys from `first` on.
+    pub(super) fn remove_child(&mut self, pos: usize, first: u64) -> Result {
+        self.remove(pos)?;
+        if pos == 0 && self.head.count > 0 {
+            // What the first child covers begins where the node's own range begins.
+            let at = self.node()?.record(0)?.at;
+            self.s.write(self.block, at, &first.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Takes in all records of `other`, in front of the own ones or behind them. They fit.
+    pub(super) fn absorb(&mut self, other: &Batch, in_front: bool) -> Result {
+        self.make_room(other.used())?;
+        let base = self
+            .head
+            .heap
+            .checked_sub(other.bytes.len())
+            .ok_or(EINVAL)?;
+        let mut slots = KVec::with_capacity(other.ends.len() * SLOT, GFP_KERNEL)?;
+        let mut start = 0;
+        for &end in &other.ends {
+            slots.extend_from_slice(&u16::try_from(base + start)?.to_le_bytes(), GFP_KERNEL)?;
+            start = end;
+        }
+        self.s.write(self.block, base, &other.bytes)?;
+        let pos = if in_front { 0 } else { self.head.count };
+        self.insert_slots(pos, &slots)?;
+        self.head.heap = base;
+        self.write_head()
+    }
+
+    /// The records of this node.
+    pub(super) fn batch(&mut self) -> Result<Batch> {
+        let count = self.head.count;
+        let mut batch = Batch::new(self.head.level)?;
+        let node = self.node()?;
+        for i in 0..count {
+            batch.push_record(node.record(i)?.bytes)?;
+        }
+        Ok(batch)
+    }
+
+    /// Makes this new node one of the records in `batch`.
+    pub(super) fn fill(&mut self, batch: &Batch) -> Result {
+        self.head = batch.write(self.s, self.block)?;
+        Ok(())
+    }
+
+    /// Allocates another node of the same level, gets its records from `fill`, and returns its block.
+    pub(super) fn sibling(self, fill: impl FnOnce(&mut Edit<'_, S>) -> Result) -> Result<u64> {
+        let mut new = Edit::create(self.s, self.owner, self.head.level, self.block)?;
+        fill(&mut new)?;
+        Ok(new.block)
+    }
+
+    fn shrink(&mut self, pos: usize, body: &[u8], by: usize) -> Result {
+        let record = self.node()?.record(pos)?;
+        let at = record.at;
+        let (changes, n) = changes(record.body, body);
+        let value = at + LEAF_PREFIX;
+        if by > 0 {
+            let len = u16::try_from(body.len())?.to_le_bytes();
+            self.s.write(self.block, at + KEY, &len)?;
+            self.head.garbage += by;
+            self.write_head()?;
+        }
+        for &(from, to) in changes.iter().take(n) {
+            let bytes = body.get(from..to).ok_or(EINVAL)?;
+            self.s.write(self.block, value + from, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `size` bytes of room between slots and heap.
+    fn make_room(&mut self, size: usize) -> Result {
+        if size <= self.head.room() {
+            return Ok(());
+        }
+        let packed = self.batch()?;
+        self.head = packed.write(self.s, self.block)?;
+        if size > self.head.room() {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn write_record(&mut self, at: usize, key: u64, body: &[u8]) -> Result {
+        self.s.write(self.block, at, &key.to_le_bytes())?;
+        let mut value = at + KEY;
+        if self.head.level == 0 {
+            self.s
+                .write(self.block, value, &u16::try_from(body.len())?.to_le_bytes())?;
+            value += LEAF_PREFIX - KEY;
+        }
+        if body.is_empty() {
+            return Ok(());
+        }
+        self.s.write(self.block, value, body)
+    }
+
+    /// Puts `new` slots at `pos`, in front of those that are there. The header is not written.
+    fn insert_slots(&mut self, pos: usize, new: &[u8]) -> Result {
+        let mut slots = [0u8; SLOT * MAX_SLOTS];
+        let count = self.head.count;
+        let behind = self.node()?.slots(pos, count)?;
+        let len = new.len() + behind.len();
+        let (front, back) = slots
+            .get_mut(..len)
+            .and_then(|s| s.split_at_mut_checked(new.len()))
+            .ok_or(EFSCORRUPTED)?;
+        front.copy_from_slice(new);
+        back.copy_from_slice(behind);
+        let slots = slots.get(..len).ok_or(EFSCORRUPTED)?;
+        self.s.write(self.block, slot_offset(pos), slots)?;
+        self.head.count += new.len() / SLOT;
+        Ok(())
+    }
+
+    fn write_head(&mut self) -> Result {
+        self.s.write(self.block, 0, self.head.encode()?.as_bytes())
+    }
+}
+
+/// Records on their way from one node to another, in order.
+pub(super) struct Batch {
+    level: u8,
+    bytes: KVec<u8>,
+    /// Where each record ends in `bytes`.
+    ends: KVec<usize>,
+}
+
+impl Batch {
+    pub(super) fn new(level: u8) -> Result<Self> {
+        let bytes = KVec::with_capacity(PAYLOAD_SIZE, GFP_KERNEL)?;
+        Ok(Self {
+            level,
+            bytes,
+            ends: KVec::new(),
+        })
+    }
+
+    pub(super) fn push_record(&mut self, record: &[u8]) -> Result {
+        self.bytes.extend_from_slice(record, GFP_KERNEL)?;
+        self.ends.push(self.bytes.len(), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, key: u64, body: &[u8]) -> Result {
+        self.bytes
+            .extend_from_slice(&key.to_le_bytes(), GFP_KERNEL)?;
+        if self.level == 0 {
+            let len = u16::try_from(body.len())?.to_le_bytes();
+            self.bytes.extend_from_slice(&len, GFP_KERNEL)?;
+        }
+        self.push_record(body)
+    }
+
+    /// Bytes that the records and their slots take up.
+    pub(super) fn used(&self) -> usize {
+        self.bytes.len() + self.ends.len() * SLOT
+    }
+
+    /// Makes `block` a node of exactly these records.
+    pub(super) fn write<S: MetaWrite>(&self, s: &mut S, block: u64) -> Result<Head> {
+        let heap = PAYLOAD_SIZE.checked_sub(self.bytes.len()).ok_or(EINVAL)?;
+        let head = Head {
+            level: self.level,
+            count: self.ends.len(),
+            heap,
+            garbage: 0,
+        };
+        if head.slots_end() > heap {
+            return Err(EINVAL);
+        }
+        let mut front = KVec::with_capacity(head.slots_end(), GFP_KERNEL)?;
+        let header: NodeHeader = head.encode()?;
+        front.extend_from_slice(header.as_bytes(), GFP_KERNEL)?;
+        let mut start = 0;
+        for &end in &self.ends {
+            front.extend_from_slice(&u16::try_from(heap + start)?.to_le_bytes(), GFP_KERNEL)?;
+            start = end;
+        }
+        s.write(block, 0, &front)?;
+        s.write(block, heap, &self.bytes)?;
+        Ok(head)
+    }
+}
+
+/// The ranges, and their number, in which `new` differs from the beginning of `old`.
+fn changes(old: &[u8], new: &[u8]) -> ([(usize, usize); MAX_CHANGES], usize) {
+    let mut found = [(0, 0); MAX_CHANGES];
+    let mut n = 0usize;
+    for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (a, b))| a != b) {
+        let open = n.checked_sub(1).and_then(|last| found.get_mut(last));
+        let full = n == MAX_CHANGES;
+        match open {
+            Some((_, to)) if full || i - *to < GAP => *to = i + 1,
+            _ => {
+                if let Some(next) = found.get_mut(n) {
+                    *next = (i, i + 1);
+                    n += 1;
+                }
+            }
+        }
+    }
+    (found, n)
+}
