@@ -25,8 +25,9 @@ pub struct AllocCounters {
     pub hint_collisions: Atomic<u64>,
 }
 
-macro_rules! zeroed {
-    () => {
+impl AllocCounters {
+    /// All zero.
+    pub const fn new() -> Self {
         Self {
             shards_total: Atomic::<u64>::new(0),
             shards_with_pressure: Atomic::<u64>::new(0),
@@ -36,20 +37,6 @@ macro_rules! zeroed {
             double_frees: Atomic::<u64>::new(0),
             hint_collisions: Atomic::<u64>::new(0),
         }
-    };
-}
-
-impl AllocCounters {
-    /// All zero.
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        zeroed!()
-    }
-
-    /// All zero; loom's atomics have no `const` constructor.
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        zeroed!()
     }
 
     /// Sets all to zero: a slot in static memory gets a new volume. Nobody else may count meanwhile.

@@ -130,19 +130,10 @@ struct Entry {
 }
 
 impl Entry {
-    #[cfg(not(loom))]
     const fn new() -> Self {
         Self {
             stamp: Atomic::<u64>::new(0),
             words: [const { Atomic::<u64>::new(0) }; WORDS],
-        }
-    }
-
-    #[cfg(loom)]
-    fn new() -> Self {
-        Self {
-            stamp: Atomic::<u64>::new(0),
-            words: core::array::from_fn(|_| Atomic::<u64>::new(0)),
         }
     }
 
@@ -213,22 +204,11 @@ impl<const N: usize> EventRing<N> {
     const POWER_OF_TWO: () = assert!(N.is_power_of_two());
 
     /// An empty ring.
-    #[cfg(not(loom))]
     pub const fn new() -> Self {
         let () = Self::POWER_OF_TWO;
         Self {
             head: Atomic::<u64>::new(0),
             entries: [const { Entry::new() }; N],
-        }
-    }
-
-    /// An empty ring; loom's atomics have no `const` constructor.
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        let () = Self::POWER_OF_TWO;
-        Self {
-            head: Atomic::<u64>::new(0),
-            entries: core::array::from_fn(|_| Entry::new()),
         }
     }
 
@@ -293,3 +273,6 @@ impl<const N: usize> Default for EventRing<N> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;
