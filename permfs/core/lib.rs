@@ -27,3 +27,4 @@ pub mod panic;
 pub mod range_set;
 pub mod store;
 pub mod volume;
+pub mod write_map;
