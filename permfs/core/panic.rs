@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What PermFS does when the kernel panics, and what it keeps ready for that moment.
+//!
+//! The first half is there on ordinary days: a static table of [`VolumeSlot`]s, one a mounted volume,
+//! each with a [`Gate`] that counts the I/O in flight, its epochs and its allocator's counters. It is
+//! static so that a handler finds it whatever else is broken, and nothing is ever freed under it.
+//!
+//! The second half, under `cfg(permfs_panic)`, is the handler: [`install_panic_hooks`] gives it a
+//! logger, a way to halt, a way to reboot and the machine's clock, and [`PanicHooks::notify`] is what
+//! the kernel's panic notifier calls. It obeys these laws (`Documentation/panic-path.md`), which
+//! `scripts/panic-check` proves on the built module:
+//!
+//! - no allocation, no sleeping, no lock, no formatting machinery, no `core::panicking`;
+//! - every loop is bounded by a constant, except the last one: a reboot that was asked for and failed;
+//! - only static memory and its own stack are touched.
+
+mod gate;
+mod slot;
+mod table;
+
+#[cfg(permfs_panic)]
+mod handler;
+#[cfg(permfs_panic)]
+mod hooks;
+#[cfg(permfs_panic)]
+mod line;
+#[cfg(permfs_panic)]
+mod quiesce;
+#[cfg(permfs_panic)]
+mod record;
+#[cfg(permfs_panic)]
+mod report;
+#[cfg(permfs_panic)]
+mod strategy;
+#[cfg(all(test, permfs_panic))]
+mod tests;
+
+pub use self::gate::{Gate, IoGuard};
+pub use self::slot::{SlotState, VolumeSlot, NAME_LEN};
+pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
+
+#[cfg(permfs_panic)]
+pub use self::{
+    handler::PanicHooks,
+    hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
+    line::{PanicLineBuffer, LINE_MAX},
+    quiesce::{drain_for_panic, Flush, PanicQuiesce, PanicQuiesceResult},
+    report::{allocator_panic_report, PanicReport, Stage, PERMFS_PANIC_REPORT},
+    strategy::PanicStrategy,
+};
+
+#[cfg(permfs_panic)]
+pub use self::handler::install_panic_hooks;

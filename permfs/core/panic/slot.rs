@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One mounted volume, as the panic handler sees it: atomics in static memory.
+
+use super::Gate;
+use crate::alloc::{AllocCounters, EventRing, Telemetry, EVENTS};
+use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+
+/// Bytes kept of a volume's name.
+pub const NAME_LEN: usize = 32;
+
+/// Where a volume is between mount and unmount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// Nobody's.
+    Free,
+    /// Being claimed: name and UUID are not yet to be believed.
+    Claimed,
+    /// Mount has begun: replay may be under way.
+    Mounting,
+    /// In use.
+    Mounted,
+    /// Unmount has begun.
+    Unmounting,
+    /// The volume has failed and refuses changes.
+    Failed,
+    /// Let go with I/O still counted: never used again.
+    Retired,
+}
+
+impl SlotState {
+    pub(super) const fn as_u32(self) -> u32 {
+        match self {
+            SlotState::Free => 0,
+            SlotState::Claimed => 1,
+            SlotState::Mounting => 2,
+            SlotState::Mounted => 3,
+            SlotState::Unmounting => 4,
+            SlotState::Failed => 5,
+            SlotState::Retired => 6,
+        }
+    }
+
+    const fn from_u32(n: u32) -> Self {
+        match n {
+            0 => SlotState::Free,
+            1 => SlotState::Claimed,
+            2 => SlotState::Mounting,
+            3 => SlotState::Mounted,
+            4 => SlotState::Unmounting,
+            5 => SlotState::Failed,
+            _ => SlotState::Retired,
+        }
+    }
+
+    /// Name as printed in panic lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SlotState::Free => "free",
+            SlotState::Claimed => "claimed",
+            SlotState::Mounting => "mounting",
+            SlotState::Mounted => "mounted",
+            SlotState::Unmounting => "unmounting",
+            SlotState::Failed => "failed",
+            SlotState::Retired => "retired",
+        }
+    }
+}
+
+/// An entry of the table of volumes.
+///
+/// The layout up to `events` is stable (`Documentation/panic-path.md`): crash and drgn read it.
+#[repr(C)]
+pub struct VolumeSlot {
+    state: Atomic<u32>,
+    reserved: Atomic<u32>,
+    gate: Gate,
+    name: [Atomic<u64>; NAME_LEN / 8],
+    uuid: [Atomic<u64>; 2],
+    running: Atomic<u64>,
+    durable: Atomic<u64>,
+    counters: AllocCounters,
+    events: EventRing<EVENTS>,
+}
+
+impl VolumeSlot {
+    /// A free slot.
+    pub const fn new() -> Self {
+        Self {
+            state: Atomic::<u32>::new(0),
+            reserved: Atomic::<u32>::new(0),
+            gate: Gate::new(),
+            name: [const { Atomic::<u64>::new(0) }; NAME_LEN / 8],
+            uuid: [const { Atomic::<u64>::new(0) }; 2],
+            running: Atomic::<u64>::new(0),
+            durable: Atomic::<u64>::new(0),
+            counters: AllocCounters::new(),
+            events: EventRing::new(),
+        }
+    }
+
+    /// Where the volume is. Name and UUID are whole in every state but `Free` and `Claimed`.
+    pub fn state(&self) -> SlotState {
+        SlotState::from_u32(self.state.load(Acquire))
+    }
+
+    /// Gate and in-flight count.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Epoch that takes changes now; 0 before the journal is read.
+    pub fn running_epoch(&self) -> u64 {
+        self.running.load(Relaxed)
+    }
+
+    /// Newest epoch known to be durable.
+    pub fn durable_epoch(&self) -> u64 {
+        self.durable.load(Relaxed)
+    }
+
+    /// The volume's UUID; zero until the super block is read.
+    pub fn uuid(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        unpack(&self.uuid, &mut out);
+        out
+    }
+
+    /// The volume's name (of its device), padded with zeroes.
+    pub fn name(&self) -> [u8; NAME_LEN] {
+        let mut out = [0; NAME_LEN];
+        unpack(&self.name, &mut out);
+        out
+    }
+
+    /// The allocator's counters.
+    pub fn counters(&self) -> &AllocCounters {
+        &self.counters
+    }
+
+    /// The allocator's events.
+    pub fn events(&self) -> &EventRing<EVENTS> {
+        &self.events
+    }
+
+    /// What an allocator of this volume writes to.
+    pub fn telemetry(&'static self) -> Telemetry {
+        Telemetry {
+            counters: &self.counters,
+            events: &self.events,
+        }
+    }
+
+    /// Takes a free slot. One caller at a time wins; only it may call the rest.
+    pub(super) fn claim(&self, name: &[u8], uuid: &[u8; 16]) -> bool {
+        let (free, claimed) = (SlotState::Free.as_u32(), SlotState::Claimed.as_u32());
+        if self.state.cmpxchg(free, claimed, Full).is_err() {
+            return false;
+        }
+        // The gate is left as it is: open, or closed by a panic that has begun.
+        pack(&self.name, name);
+        pack(&self.uuid, uuid);
+        self.set_epochs(0, 0);
+        self.counters.reset();
+        self.events.reset();
+        // Release: who sees `Mounting` sees the name.
+        self.set_state(SlotState::Mounting);
+        true
+    }
+
+    /// Gives the slot back, unless I/O is still counted in it: its completion would then be counted
+    /// against the next volume.
+    pub(super) fn release(&self) {
+        if self.gate.in_flight() == 0 {
+            self.set_state(SlotState::Free);
+        } else {
+            self.set_state(SlotState::Retired);
+        }
+    }
+
+    pub(super) fn set_state(&self, state: SlotState) {
+        self.state.store(state.as_u32(), Release);
+    }
+
+    pub(super) fn set_uuid(&self, uuid: &[u8; 16]) {
+        pack(&self.uuid, uuid);
+    }
+
+    pub(super) fn set_epochs(&self, running: u64, durable: u64) {
+        self.running.store(running, Relaxed);
+        self.durable.store(durable, Relaxed);
+    }
+}
+
+impl Default for VolumeSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Stores `bytes`, cut or padded with zeroes to the words' size.
+fn pack(words: &[Atomic<u64>], bytes: &[u8]) {
+    let mut rest = bytes.iter();
+    for word in words {
+        let mut le = [0u8; 8];
+        for (to, from) in le.iter_mut().zip(&mut rest) {
+            *to = *from;
+        }
+        word.store(u64::from_le_bytes(le), Relaxed);
+    }
+}
+
+fn unpack(words: &[Atomic<u64>], out: &mut [u8]) {
+    let bytes = words.iter().flat_map(|w| w.load(Relaxed).to_le_bytes());
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = from;
+    }
+}

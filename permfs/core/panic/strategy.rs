@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to the machine once everything was said.
+
+/// Who decides how the machine stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PanicStrategy {
+    /// What the kernel is set to (`kernel.panic`), which by default is to halt.
+    #[default]
+    Kernel,
+    /// Halt.
+    Halt,
+    /// Reboot.
+    Reboot,
+}
+
+impl PanicStrategy {
+    /// The strategy with that number, as the module's parameter has it: 0, 1, 2.
+    pub const fn from_number(n: u8) -> Option<Self> {
+        match n {
+            0 => Some(PanicStrategy::Kernel),
+            1 => Some(PanicStrategy::Halt),
+            2 => Some(PanicStrategy::Reboot),
+            _ => None,
+        }
+    }
+
+    /// Number of the strategy in the static report.
+    pub const fn as_u32(self) -> u32 {
+        match self {
+            PanicStrategy::Kernel => 0,
+            PanicStrategy::Halt => 1,
+            PanicStrategy::Reboot => 2,
+        }
+    }
+
+    /// Name as printed in panic lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PanicStrategy::Kernel => "kernel",
+            PanicStrategy::Halt => "halt",
+            PanicStrategy::Reboot => "reboot",
+        }
+    }
+}
