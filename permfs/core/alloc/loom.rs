@@ -40,24 +40,23 @@ fn used_ring() -> Arc<EventRing<2>> {
 }
 
 #[test]
-fn two_writers_wrap_round_an_entry_while_it_is_drained() {
+fn two_writers_meet_in_an_entry_while_it_is_drained() {
     explore(|| {
-        let ring = used_ring();
-        let writers: std::vec::Vec<_> = (0..2)
-            .map(|w| {
+        // One entry, so that every ticket falls on it.
+        let ring = Arc::new(EventRing::<1>::new());
+        ring.push(event(0));
+        let writers: std::vec::Vec<_> = (1..3)
+            .map(|n| {
                 let ring = ring.clone();
-                // Tickets 2 and 4 fall on one entry, and so do 3 and 5.
-                thread::spawn(move || (0..2).for_each(|n| ring.push(event(10 * w + n + 2))))
+                thread::spawn(move || ring.push(event(n)))
             })
             .collect();
-        let mut out = [Event::EMPTY; 2];
+        let mut out = [Event::EMPTY; 1];
         let drained = ring.drain_for_panic(&mut out);
-        let got = &out[..drained.events];
-        assert!(got.iter().all(whole));
-        assert!(got.windows(2).all(|w| w[0].seq < w[1].seq));
+        assert!(out[..drained.events].iter().all(whole));
         writers.into_iter().for_each(|w| w.join().unwrap());
         let drained = ring.drain_for_panic(&mut out);
-        assert_eq!(drained.events as u64 + drained.torn + drained.lost, 6);
+        assert_eq!(drained.events as u64 + drained.torn + drained.lost, 3);
         assert_eq!(drained.torn, 0);
         assert!(out[..drained.events].iter().all(whole));
     });
