@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading the log after a crash.
+//!
+//! The log is read twice from the tail to the first record that does not follow. The first pass
+//! finds, for every block, the newest epoch that revoked it and the newest that holds an image of
+//! it. The second applies that image and what follows it, in memory. A block's home is never read: by
+//! IMAGE FIRST a block without an image in the log is home in a state that needs nothing of it.
+//!
+//! Nothing is written here, so a crash during replay changes nothing.
+
+use super::{
+    record::{self, Entry, RecordHeader},
+    Pos, Ring, MAX_LSN, MAX_RECORD_BYTES,
+};
+use crate::{
+    device::BlockDevice,
+    format::*,
+    store::block::{self, Block},
+};
+use kernel::{prelude::*, rbtree::RBTree};
+
+/// Blocks of file data by number.
+pub type DataBlocks = RBTree<u64, KBox<Block>>;
+
+/// What the log holds.
+pub struct Replayed {
+    /// Metadata blocks, complete but for LSN and CRC in their headers.
+    pub meta: RBTree<u64, KBox<Block>>,
+    /// Blocks of file data.
+    pub data: DataBlocks,
+    /// Where the next record goes, in the epoch after the last one.
+    pub head: Pos,
+    /// Records found.
+    pub records: u64,
+}
+
+/// What the first pass knows of a block.
+#[derive(Default)]
+struct Note {
+    /// Entries of this epoch and earlier ones do not count.
+    revoked: u64,
+    /// Epoch of the newest whole image or file data.
+    image: u64,
+}
+
+/// Reads the records that follow `header`'s tail.
+struct Reader<'a, D: BlockDevice> {
+    dev: &'a D,
+    ring: &'a Ring,
+    sb: &'a SuperBlock,
+    /// Where the next record is, if there is one.
+    next: Pos,
+    bytes: KVVec<u8>,
+}
+
+impl<'a, D: BlockDevice> Reader<'a, D> {
+    fn new(dev: &'a D, ring: &'a Ring, sb: &'a SuperBlock) -> Self {
+        Self {
+            dev,
+            ring,
+            sb,
+            next: ring.tail,
+            bytes: KVVec::new(),
+        }
+    }
+
+    /// Reads the next record into `self.bytes`. `None` at the log's end.
+    fn read_next(&mut self) -> Result<Option<RecordHeader>> {
+        let wrapped = self.ring.next_wrap(self.next.lsn);
+        for lsn in [self.next.lsn, wrapped] {
+            // A record that starts a whole ring behind the tail would have overwritten it.
+            if lsn.saturating_sub(self.ring.tail.lsn) >= self.ring.sectors() {
+                continue;
+            }
+            if let Some(head) = self.read_at(lsn)? {
+                self.next = Pos {
+                    lsn: lsn + u64::from(head.sectors.get()),
+                    epoch: self.next.epoch + 1,
+                };
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the record at `lsn`. `None` if there is none, or not all of it, or not the one that follows.
+    fn read_at(&mut self, lsn: u64) -> Result<Option<RecordHeader>> {
+        let unit = self.dev.sector_size();
+        self.fill(lsn, unit)?;
+        let Some(head) = record::parse_header(&self.bytes, &self.sb.uuid, lsn) else {
+            return Ok(None);
+        };
+        let size = head.sectors.get() as usize * SECTOR_SIZE;
+        let in_ring =
+            lsn % self.ring.sectors() + u64::from(head.sectors.get()) <= self.ring.sectors();
+        let follows =
+            head.epoch.get() == self.next.epoch && head.generation.get() == self.ring.generation;
+        if !follows || !in_ring || size > MAX_RECORD_BYTES || self.next.epoch >= MAX_LSN {
+            return Ok(None);
+        }
+        self.fill(lsn, size)?;
+        Ok(record::crc_is_right(&self.bytes, &head).then_some(head))
+    }
+
+    /// Reads `size` bytes of the ring.
+    fn fill(&mut self, lsn: u64, size: usize) -> Result {
+        let sectors = size.div_ceil(SECTOR_SIZE) as u64;
+        if lsn % self.ring.sectors() + sectors > self.ring.sectors() {
+            self.bytes.clear();
+            return Ok(());
+        }
+        self.bytes.resize(size, 0, GFP_KERNEL)?;
+        self.dev.read(self.ring.sector(lsn), &mut self.bytes)
+    }
+}
+
+/// Reads the log of the volume `sb` from the tail of `ring` on.
+///
+/// Errors: `EFSCORRUPTED` if a record is whole and makes no sense, `EIO`, `ENOMEM`.
+pub fn replay<D: BlockDevice>(dev: &D, ring: &Ring, sb: &SuperBlock) -> Result<Replayed> {
+    let mut notes: RBTree<u64, Note> = RBTree::new();
+    let mut reader = Reader::new(dev, ring, sb);
+    let mut records = 0u64;
+    while let Some(head) = reader.read_next()? {
+        survey(&reader.bytes, &head, sb, &mut notes)?;
+        records += 1;
+    }
+    let mut replayed = Replayed {
+        meta: RBTree::new(),
+        data: RBTree::new(),
+        head: reader.next,
+        records,
+    };
+    let mut reader = Reader::new(dev, ring, sb);
+    for _ in 0..records {
+        let head = reader.read_next()?.ok_or(EIO)?;
+        let epoch = head.epoch.get();
+        record::for_each_entry(&reader.bytes, &head, sb.blocks.get(), |entry, bytes| {
+            let note = notes.get(&entry.block.get()).ok_or(EIO)?;
+            if epoch > note.revoked && note.image != 0 && epoch >= note.image {
+                replayed.apply(entry, bytes, sb)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(replayed)
+}
+
+/// First pass over one record.
+fn survey(
+    bytes: &[u8],
+    head: &RecordHeader,
+    sb: &SuperBlock,
+    notes: &mut RBTree<u64, Note>,
+) -> Result {
+    let epoch = head.epoch.get();
+    record::for_each_entry(bytes, head, sb.blocks.get(), |entry, _| {
+        let first = entry.block.get();
+        let count = if entry.kind == record::REVOKE {
+            u64::from(entry.len.get())
+        } else {
+            1
+        };
+        for block in first..first + count {
+            if !may_be_logged(block, sb) {
+                return Err(EFSCORRUPTED);
+            }
+            if notes.get(&block).is_none() {
+                notes.try_create_and_insert(block, Note::default(), GFP_KERNEL)?;
+            }
+            let note = notes.get_mut(&block).ok_or(EIO)?;
+            match entry.kind {
+                record::REVOKE => {
+                    note.revoked = epoch;
+                    note.image = 0;
+                }
+                record::IMAGE | record::DATA if epoch > note.revoked => note.image = epoch,
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether block `block` may change through the log: not the super block, the journal itself, or
+/// the panic area.
+fn may_be_logged(block: u64, sb: &SuperBlock) -> bool {
+    let within = |start: u64, len: u64| block >= start && block - start < len;
+    let panic_blocks = u64::from(sb.panic_slots.get()) * u64::from(sb.panic_slot_blocks.get());
+    block != SHARD_SUPER
+        && block != sb.journal_header.get()
+        && !within(sb.journal_start.get(), sb.journal_blocks.get())
+        && !within(sb.panic_start.get(), panic_blocks)
+}
+
+impl Replayed {
+    /// Second pass over one entry that counts.
+    fn apply(&mut self, entry: &Entry, bytes: &[u8], sb: &SuperBlock) -> Result {
+        let number = entry.block.get();
+        match entry.kind {
+            record::IMAGE => {
+                let whole = whole_block(bytes)?;
+                if !block::is_claimed(&whole, number, &sb.uuid) {
+                    return Err(EFSCORRUPTED);
+                }
+                self.data.remove(&number);
+                self.meta.try_create_and_insert(number, whole, GFP_KERNEL)?;
+            }
+            record::DATA => {
+                let whole = whole_block(bytes)?;
+                self.meta.remove(&number);
+                self.data.try_create_and_insert(number, whole, GFP_KERNEL)?;
+            }
+            record::DELTA => {
+                let whole = self.meta.get_mut(&number).ok_or(EFSCORRUPTED)?;
+                let at = usize::from(entry.offset.get());
+                let place = whole.get_mut(at..at + bytes.len()).ok_or(EFSCORRUPTED)?;
+                place.copy_from_slice(bytes);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn whole_block(bytes: &[u8]) -> Result<KBox<Block>> {
+    let mut whole = KBox::<Block>::zeroed(GFP_KERNEL)?;
+    whole
+        .get_mut(..bytes.len())
+        .ok_or(EFSCORRUPTED)?
+        .copy_from_slice(bytes);
+    Ok(whole)
+}

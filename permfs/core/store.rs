@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Metadata blocks with transactions: cache, operations, epochs, commit and checkpoint.
+//!
+//! Everything that takes `&mut self` is serialised by the volume's lock. Two things may be done
+//! without it, so that other operations go on meanwhile: [`Sealed::write`] writes a closed epoch to
+//! the log, and [`HomeBatch::write`] writes committed blocks home. Both own copies of what they write.
+//!
+//! One `Sealed` and one `HomeBatch` may be under way at a time. An operation that finds the log full
+//! never waits for their owners: it writes the sealed record itself (the same bytes to the same
+//! place), and logs anew what is in the batch, so that it is independent of the batch's fate.
+
+use crate::{
+    alloc::Allocator,
+    device::BlockDevice,
+    format::*,
+    geometry::Geometry,
+    journal::{header::JournalHeader, record, replay, Ring, OP_BYTES},
+    meta::MetaRead,
+    panic::SlotGuard,
+};
+use kernel::{prelude::*, sync::Arc};
+
+pub mod block;
+mod buffer;
+mod cache;
+mod checkpoint;
+mod commit;
+mod lifecycle;
+mod op;
+mod space;
+#[cfg(test)]
+mod tests;
+mod undo;
+
+pub use checkpoint::HomeBatch;
+pub use commit::Sealed;
+pub use op::Op;
+
+use buffer::Buffer;
+use cache::Cache;
+use undo::Undo;
+
+/// A run of blocks: first block, blocks.
+pub type BlockRun = (u64, u32);
+
+/// What the running epoch changed, besides the buffers.
+struct Epoch {
+    number: u64,
+    /// Blocks whose buffers are touched, each once; a buffer may be gone since.
+    touched: KVec<u64>,
+    /// Metadata blocks freed, of which older records may hold entries.
+    revokes: KVec<u64>,
+    /// Blocks freed: they may be reused when the epoch is durable.
+    frees: KVec<BlockRun>,
+    /// Bytes of the epoch's record, at most.
+    bytes: usize,
+}
+
+/// An epoch whose record is being written.
+struct InFlight {
+    record: Arc<record::Record>,
+    lsn: u64,
+    /// Blocks of which the record holds whole images.
+    images: KVec<u64>,
+    frees: KVec<BlockRun>,
+}
+
+/// Transactional metadata on a device.
+pub struct Store<D: BlockDevice> {
+    dev: D,
+    sb: SuperBlock,
+    geometry: Geometry,
+    /// Dropped with the store: the panic handler then forgets the volume.
+    slot: SlotGuard,
+    cache: Cache,
+    allocator: Allocator,
+    header: JournalHeader,
+    ring: Ring,
+    epoch: Epoch,
+    /// Newest epoch that is durable.
+    durable: u64,
+    in_flight: Option<InFlight>,
+    /// Blocks of the home batch that somebody writes without the lock, sorted.
+    batch: Option<KVec<u64>>,
+    /// Freed by durable epochs, but in the home batch, or not yet discarded.
+    parked: KVec<BlockRun>,
+    /// Freed and durable, to be discarded before they are reused.
+    discards: KVec<BlockRun>,
+    /// Whether freed blocks go by way of `discards`.
+    discard: bool,
+    /// Where the next home batch begins.
+    home_cursor: u64,
+    undo: Undo,
+    /// File data was written that no flush has covered yet.
+    data_unflushed: bool,
+    /// A log write failed: memory and log have parted, nothing more may be promised.
+    failed: bool,
+    read_only: bool,
+    /// Logged file data that replay found, on a read-only mount.
+    overlay: replay::DataBlocks,
+}
+
+impl<D: BlockDevice> Store<D> {
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.dev
+    }
+
+    /// The super block, as it was at mount.
+    pub fn super_block(&self) -> &SuperBlock {
+        &self.sb
+    }
+
+    /// The block allocator.
+    pub fn allocator(&self) -> &Allocator {
+        &self.allocator
+    }
+
+    /// What the panic handler sees of the volume.
+    pub fn slot(&self) -> &SlotGuard {
+        &self.slot
+    }
+
+    /// Epoch that takes changes now.
+    pub fn running_epoch(&self) -> u64 {
+        self.epoch.number
+    }
+
+    /// Newest epoch that is durable. Changes of epoch e are safe when this is e or more.
+    pub fn durable_epoch(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether a log write has failed: changes are refused with `EIO` until the next mount.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether changes are refused with `EROFS`.
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// File data was written to its place since the last flush. To be called, under the volume's
+    /// lock, after the write has completed and before the epoch that refers to it is sealed.
+    pub fn note_data_written(&mut self) {
+        self.data_unflushed = true;
+    }
+
+    /// Whether blocks that are freed are handed out for discarding ([`Store::take_discards`]).
+    pub fn set_discard(&mut self, on: bool) {
+        self.discard = on;
+    }
+
+    /// What the log holds for data block `block` and home does not. Only on a read-only mount.
+    pub fn data_overlay(&self, block: u64) -> Option<&block::Block> {
+        self.overlay.get(&block).map(|bytes| &**bytes)
+    }
+
+    /// Runs `f` as one operation: all of its changes happen, in memory and on the device, or none.
+    ///
+    /// Makes room in the log first, which may commit and checkpoint. Errors are those of `f`, and
+    /// `EROFS`, `EIO` after [`Store::failed`], and what making room may give.
+    pub fn run<T>(&mut self, f: impl FnOnce(&mut Op<'_, D>) -> Result<T>) -> Result<T> {
+        self.check_writable()?;
+        self.make_room()?;
+        self.undo.begin(&self.epoch);
+        let result = f(&mut Op { store: self });
+        match &result {
+            Ok(_) => self.finish_op(),
+            Err(_) => self.roll_back(),
+        }
+        result
+    }
+
+    fn check_writable(&self) -> Result {
+        if self.failed {
+            Err(EIO)
+        } else if self.read_only {
+            Err(EROFS)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes sure that one more operation fits the running epoch's record and its record the ring.
+    fn make_room(&mut self) -> Result {
+        let limit = self.ring.record_limit();
+        if record::HEADER_BYTES + self.epoch.bytes + OP_BYTES > limit {
+            self.commit()?;
+        }
+        // What was freed comes back with a commit. Data does without it, metadata must not: an
+        // operation that frees may need a block to do so.
+        if self.allocator.free_blocks() < LOW_SPACE && !self.epoch.frees.is_empty() {
+            self.commit()?;
+        }
+        if !self.has_room() {
+            self.commit()?;
+            self.checkpoint_now()?;
+        }
+        if !self.has_room() {
+            self.log_batch_again()?;
+        }
+        if self.has_room() {
+            Ok(())
+        } else {
+            // The constants forbid it (see MIN_JOURNAL_BLOCKS).
+            Err(EIO)
+        }
+    }
+
+    /// Whether the ring takes the running epoch's record with one more operation in it, and then the
+    /// images of a home batch that is under way (RESERVE).
+    fn has_room(&self) -> bool {
+        let running = record::HEADER_BYTES + self.epoch.bytes + OP_BYTES;
+        let again = self.batch.as_ref().map_or(0, |blocks| {
+            record::HEADER_BYTES + blocks.len() * (record::ENTRY_SIZE + BLOCK_SIZE)
+        });
+        self.ring.fits(&[running, again])
+    }
+
+    /// Whether a commit should be made soon by somebody who need not wait for it: the running epoch's
+    /// record is half as long as it may be.
+    pub fn wants_commit(&self) -> bool {
+        self.epoch.bytes > self.ring.record_limit() / 2
+    }
+
+    /// Whether a checkpoint should be made soon: half of the ring is in use.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.ring.used() > self.ring.sectors() / 2
+    }
+
+    /// Whether memory holds changes that are not durable.
+    pub fn is_dirty(&self) -> bool {
+        !self.epoch.is_empty() || self.in_flight.is_some() || self.data_unflushed
+    }
+
+    /// Buffer of `block`, verified to be of `kind` and to belong to `owner`.
+    fn checked(&mut self, block: u64, kind: Kind, owner: u64) -> Result<&Buffer> {
+        let buffer = self.cache.load(&self.dev, &self.sb, block)?;
+        buffer.check(kind, owner)?;
+        Ok(buffer)
+    }
+
+    /// Tells the panic handler where the journal stands.
+    fn publish_epochs(&self) {
+        self.slot.set_epochs(self.epoch.number, self.durable);
+    }
+
+    /// From now on changes are refused.
+    fn fail(&mut self) {
+        self.failed = true;
+        self.slot.failed();
+    }
+}
+
+/// Free blocks below which pending frees are committed before an operation starts.
+const LOW_SPACE: u64 = 256;
+
+impl<D: BlockDevice> MetaRead for Store<D> {
+    fn read(&mut self, block: u64, kind: Kind, owner: u64) -> Result<&[u8]> {
+        Ok(self.checked(block, kind, owner)?.payload())
+    }
+}
+
+impl Epoch {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            touched: KVec::new(),
+            revokes: KVec::new(),
+            frees: KVec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.revokes.is_empty() && self.frees.is_empty()
+    }
+}

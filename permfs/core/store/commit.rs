@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making the running epoch durable.
+
+use super::{BlockRun, Epoch, InFlight, Store};
+use crate::{
+    device::BlockDevice,
+    format::SECTORS_PER_BLOCK,
+    journal::{
+        record::{self, Builder, Entry, Record, ENTRY_SIZE, HEADER_BYTES},
+        Pos,
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A closed epoch on its way to the log, or a flush that a commit without changes needs.
+///
+/// Owns what it writes, so that [`Sealed::write`] runs without the volume's lock. To be handed to
+/// [`Store::complete`] whatever came of it.
+pub struct Sealed {
+    /// `None`: only a flush.
+    record: Option<Arc<Record>>,
+    epoch: u64,
+}
+
+impl Sealed {
+    /// Epoch that is durable when the write has succeeded.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Writes it durably: one write, with at most one flush before it and one behind it.
+    pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
+        match &self.record {
+            Some(record) => record.write(dev),
+            None => dev.flush(),
+        }
+    }
+}
+
+impl<D: BlockDevice> Store<D> {
+    /// Closes the running epoch and puts its record together; changes go to the next epoch from here
+    /// on. `None`: nothing is to be made durable.
+    ///
+    /// Callers take turns: the last `Sealed` was given to [`Store::complete`] (else `EBUSY`). On an
+    /// error the epoch goes on as it was.
+    pub fn seal(&mut self) -> Result<Option<Sealed>> {
+        if self.failed {
+            return Err(EIO);
+        }
+        if self.in_flight.is_some() {
+            return Err(EBUSY);
+        }
+        if self.epoch.is_empty() {
+            let flush = self.data_unflushed && self.dev.has_write_cache();
+            self.data_unflushed = false;
+            let epoch = self.durable;
+            return Ok(flush.then_some(Sealed {
+                record: None,
+                epoch,
+            }));
+        }
+        let (record, pos) = self.build_record()?;
+        let images = KVec::with_capacity(self.epoch.touched.len(), GFP_KERNEL)?;
+        self.parked.reserve(self.epoch.frees.len(), GFP_KERNEL)?;
+        let record = Arc::new(record, GFP_KERNEL)?;
+        // Nothing fails from here on.
+        self.close_epoch(record.clone(), pos, images);
+        Ok(Some(Sealed {
+            record: Some(record),
+            epoch: pos.epoch,
+        }))
+    }
+
+    /// Copies what the running epoch changed into a record. Changes nothing but the order of lists.
+    fn build_record(&mut self) -> Result<(Record, Pos)> {
+        // In the order of blocks: a record is then a function of its contents.
+        self.epoch.touched.sort_unstable();
+        self.epoch.revokes.sort_unstable();
+        let (mut entries, mut data) = (self.epoch.revokes.len(), 0);
+        for &block in self.epoch.touched.iter() {
+            let Some(buffer) = self.cache.get(block) else {
+                continue;
+            };
+            buffer.log_entries(|_, _, bytes| {
+                entries += 1;
+                data += bytes.len();
+                Ok(())
+            })?;
+        }
+        let sectors = self
+            .ring
+            .sectors_of(HEADER_BYTES + entries * ENTRY_SIZE + data);
+        let lsn = self.ring.place(self.ring.head, sectors);
+        if lsn + sectors - self.ring.tail.lsn > self.ring.sectors() {
+            return Err(EIO);
+        }
+        let mut builder = Builder::new(entries, data, sectors)?;
+        for &block in self.epoch.revokes.iter() {
+            let entry = Entry {
+                block: block.into(),
+                kind: record::REVOKE,
+                len: 1.into(),
+                ..Entry::default()
+            };
+            builder.push(&entry, &[])?;
+        }
+        for &block in self.epoch.touched.iter() {
+            let Some(buffer) = self.cache.get(block) else {
+                continue;
+            };
+            buffer.log_entries(|image, offset, bytes| {
+                let entry = Entry {
+                    block: block.into(),
+                    kind: if image { record::IMAGE } else { record::DELTA },
+                    offset: offset.into(),
+                    // Lossless: at most BLOCK_SIZE.
+                    len: (bytes.len() as u32).into(),
+                    ..Entry::default()
+                };
+                builder.push(&entry, bytes)
+            })?;
+        }
+        let (epoch, generation) = (self.epoch.number, self.ring.generation);
+        let sector = self.ring.sector(lsn);
+        let block = sector / SECTORS_PER_BLOCK;
+        let record = Record {
+            epoch,
+            sector,
+            bytes: builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?,
+            preflush: self.data_unflushed,
+        };
+        Ok((record, Pos { lsn, epoch }))
+    }
+
+    /// The record has what the epoch changed: the next epoch begins.
+    fn close_epoch(&mut self, record: Arc<Record>, pos: Pos, mut images: KVec<u64>) {
+        for &block in self.epoch.touched.iter() {
+            let Some(buffer) = self.cache.get_mut(block).filter(|b| b.touched) else {
+                continue;
+            };
+            if buffer.sealed(pos) {
+                // The capacity was reserved.
+                let _ = images.push_within_capacity(block);
+            }
+        }
+        let next = Epoch::new(pos.epoch + 1);
+        let closed = core::mem::replace(&mut self.epoch, next);
+        self.ring.head = pos.lsn + self.ring.sectors_of(record.bytes.len());
+        self.data_unflushed = false;
+        self.in_flight = Some(InFlight {
+            record,
+            lsn: pos.lsn,
+            images,
+            frees: closed.frees,
+        });
+        self.publish_epochs();
+    }
+
+    /// Takes note of what came of [`Sealed::write`]. Returns `outcome`, or why it is worse.
+    ///
+    /// On success the epoch is durable and what it freed may be reused. On failure the store has failed
+    /// for good: nobody knows what the log holds now, so nothing more may be promised.
+    pub fn complete(&mut self, sealed: Sealed, outcome: Result) -> Result {
+        let Some(record) = sealed.record else {
+            if outcome.is_err() {
+                self.data_unflushed = true;
+            }
+            return outcome;
+        };
+        if outcome.is_err() || self.failed {
+            self.fail();
+            return outcome.and(Err(EIO));
+        }
+        // Otherwise an operation that needed room has written it meanwhile (see `settle`).
+        if self
+            .in_flight
+            .as_ref()
+            .is_some_and(|f| Arc::ptr_eq(&f.record, &record))
+        {
+            self.epoch_is_durable();
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable that was done so far, by itself: also what somebody else has sealed
+    /// and is still writing.
+    pub fn commit(&mut self) -> Result {
+        self.settle()?;
+        let Some(sealed) = self.seal()? else {
+            return Ok(());
+        };
+        let outcome = sealed.write(&self.dev);
+        self.complete(sealed, outcome)
+    }
+
+    /// Writes the record that somebody has sealed and not completed: the same bytes to the same
+    /// place, so it does not matter which of the two writes comes first, or that there are two.
+    fn settle(&mut self) -> Result {
+        let Some(in_flight) = &self.in_flight else {
+            return Ok(());
+        };
+        let outcome = in_flight.record.write(&self.dev);
+        match outcome {
+            Ok(()) => self.epoch_is_durable(),
+            Err(_) => self.fail(),
+        }
+        outcome
+    }
+
+    fn epoch_is_durable(&mut self) {
+        let Some(done) = self.in_flight.take() else {
+            return;
+        };
+        let pos = Pos {
+            lsn: done.lsn,
+            epoch: done.record.epoch,
+        };
+        self.durable = pos.epoch;
+        for &block in done.images.iter() {
+            if let Some(buffer) = self.cache.get_mut(block) {
+                buffer.superseded(pos);
+            }
+        }
+        for &run in done.frees.iter() {
+            self.release(run);
+        }
+        self.publish_epochs();
+    }
+
+    /// The epoch that freed `run` is durable: the blocks may be reused, unless a home write of them is
+    /// still under way, which could hit what comes there next (PENDING).
+    pub(super) fn release(&mut self, run: BlockRun) {
+        let (block, len) = run;
+        let in_batch = |blocks: &KVec<u64>| {
+            let from = blocks.partition_point(|&b| b < block);
+            blocks
+                .get(from)
+                .is_some_and(|&b| b < block.saturating_add(len.into()))
+        };
+        if self.batch.as_ref().is_some_and(in_batch) {
+            // The capacity was reserved when the epoch was sealed. Otherwise the blocks would be lost
+            // to this mount, and found free by the next.
+            let _ = self.parked.push_within_capacity(run);
+        } else if self.discard && self.discards.push(run, GFP_KERNEL).is_ok() {
+            // Given back by `discards_done`.
+        } else {
+            self.give_back(block, len);
+        }
+    }
+
+    /// Freed blocks to tell the device of. They stay in use until [`Store::discards_done`].
+    pub fn take_discards(&mut self) -> KVec<BlockRun> {
+        core::mem::take(&mut self.discards)
+    }
+
+    /// The discards are done, or were not possible: the blocks may be reused.
+    pub fn discards_done(&mut self, runs: KVec<BlockRun>) {
+        for &(block, len) in runs.iter() {
+            self.give_back(block, len);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounting, unmounting, and changing between read-only and read-write.
+
+use super::{block, buffer::Buffer, cache::Cache, undo::Undo, Epoch, Store};
+use crate::{
+    alloc::{Allocator, Env},
+    device::BlockDevice,
+    format::*,
+    geometry::Geometry,
+    journal::{header::JournalHeader, replay, Pos, Ring},
+    panic::SlotGuard,
+};
+use kernel::{prelude::*, rbtree::RBTree};
+
+impl<D: BlockDevice> Store<D> {
+    /// Opens the metadata of the volume whose super block is `sb`, and replays its journal.
+    ///
+    /// Read-write, what was replayed is home when this returns. Read-only, nothing is written: it
+    /// stays in memory over what the device holds. Errors: `EFSCORRUPTED` if journal or summary are not
+    /// what they should be, `EROFS` for a read-write mount of a read-only device, `EIO`, `ENOMEM`.
+    pub fn mount(
+        dev: D,
+        sb: SuperBlock,
+        read_only: bool,
+        slot: SlotGuard,
+        env: Env,
+    ) -> Result<Self> {
+        let geometry = Geometry::of(&sb).map_err(|_| EFSCORRUPTED)?;
+        if geometry.blocks > dev.sectors() / SECTORS_PER_BLOCK {
+            return Err(EFSCORRUPTED);
+        }
+        if dev.read_only() && !read_only {
+            return Err(EROFS);
+        }
+        let header = JournalHeader::read(&dev, &sb)?;
+        let mut ring = Ring::new(&dev, &sb, &header.head)?;
+        let replayed = replay::replay(&dev, &ring, &sb)?;
+        let next = replayed.head;
+        ring.head = ring.head.max(next.lsn);
+        let last = Pos {
+            lsn: ring.head,
+            epoch: next.epoch.saturating_sub(1),
+        };
+        let mut cache = Cache::new();
+        put_replayed(replayed.meta, &mut cache, ring.tail, last)?;
+        let allocator = make_allocator(&dev, &sb, &mut cache, &slot, env)?;
+        let mut store = Self {
+            dev,
+            sb,
+            geometry,
+            slot,
+            cache,
+            allocator,
+            header,
+            ring,
+            epoch: Epoch::new(next.epoch),
+            durable: last.epoch,
+            in_flight: None,
+            batch: None,
+            parked: KVec::new(),
+            discards: KVec::new(),
+            discard: false,
+            home_cursor: 0,
+            undo: Undo::new(),
+            data_unflushed: false,
+            failed: false,
+            read_only,
+            overlay: replayed.data,
+        };
+        if !read_only {
+            store.take_over()?;
+        }
+        store.publish_epochs();
+        Ok(store)
+    }
+
+    /// Brings home what was replayed, and begins a new generation of the log: no record that is in the
+    /// ring now, torn or whole, can be taken for one of this mount (GENERATION).
+    ///
+    /// A crash in the middle is harmless: until the header is written the same is replayed again.
+    fn take_over(&mut self) -> Result {
+        self.write_overlay()?;
+        let mut cursor = 0;
+        while let Some(last) = self.bring_home(cursor)? {
+            cursor = last.saturating_add(1);
+        }
+        self.ring.generation = self.ring.generation.checked_add(1).ok_or(EFSCORRUPTED)?;
+        let tail = Pos {
+            lsn: self.ring.head,
+            epoch: self.epoch.number,
+        };
+        self.write_head(tail, false)
+    }
+
+    /// Writes file data that was logged to its place. What follows flushes.
+    fn write_overlay(&mut self) -> Result {
+        let mut batch: KVec<(u64, &[u8])> = KVec::new();
+        for (&block, bytes) in self.overlay.iter() {
+            batch.push((block, &bytes[..]), GFP_KERNEL)?;
+        }
+        if !batch.is_empty() {
+            self.dev.write_blocks(&batch)?;
+            if self.dev.has_write_cache() {
+                self.dev.flush()?;
+            }
+        }
+        self.overlay = replay::DataBlocks::new();
+        Ok(())
+    }
+
+    /// Makes everything durable and home, and the log empty. The store stays usable.
+    ///
+    /// `clean`: nothing follows until the next mount. Errors leave the log as it is: the next mount
+    /// replays it.
+    fn settle_down(&mut self, clean: bool) -> Result {
+        self.checkpoint()?;
+        // Whatever keeps the tail back now is in a batch that nobody has finished.
+        if self.ring.tail.lsn != self.ring.head {
+            return Err(EBUSY);
+        }
+        let tail = Pos {
+            lsn: self.ring.head,
+            epoch: self.epoch.number,
+        };
+        self.write_head(tail, clean)
+    }
+
+    /// Ends the mount: commits, brings everything home, and marks the journal clean.
+    ///
+    /// On an error what was committed is in the log, and the next mount replays it.
+    pub fn unmount(&mut self) -> Result {
+        if self.read_only {
+            return Ok(());
+        }
+        self.slot.unmounting();
+        self.settle_down(true)?;
+        self.read_only = true;
+        Ok(())
+    }
+
+    /// Goes on read-only; the volume is left as [`Store::unmount`] leaves it.
+    pub fn make_read_only(&mut self) -> Result {
+        if !self.read_only {
+            self.settle_down(true)?;
+            self.read_only = true;
+        }
+        Ok(())
+    }
+
+    /// Goes on read-write. `EROFS` if the device is read-only, `EIO` if the store had failed.
+    pub fn make_writable(&mut self) -> Result {
+        if self.failed {
+            return Err(EIO);
+        }
+        if self.dev.read_only() {
+            return Err(EROFS);
+        }
+        if self.read_only {
+            self.take_over()?;
+            self.read_only = false;
+            self.publish_epochs();
+        }
+        Ok(())
+    }
+}
+
+/// Puts what the log holds into the cache, as dirty buffers that records from `first` to `last` made.
+fn put_replayed(
+    mut blocks: RBTree<u64, KBox<block::Block>>,
+    cache: &mut Cache,
+    first: Pos,
+    last: Pos,
+) -> Result {
+    while let Some(number) = blocks.cursor_front().map(|cursor| *cursor.current().0) {
+        let mut buffer = Buffer::new(blocks.remove(&number).ok_or(EIO)?);
+        buffer.first = Some(first);
+        buffer.last = last;
+        cache.insert(number, buffer)?;
+    }
+    Ok(())
+}
+
+/// The allocator, from the summary table.
+fn make_allocator<D: BlockDevice>(
+    dev: &D,
+    sb: &SuperBlock,
+    cache: &mut Cache,
+    slot: &SlotGuard,
+    env: Env,
+) -> Result<Allocator> {
+    let shards = sb.shards.get();
+    let mut free = KVVec::with_capacity(shards.try_into()?, GFP_KERNEL)?;
+    for shard in 0..shards {
+        let entry = super::space::read_summary(dev, sb, cache, shard)?;
+        free.push(entry.free.get(), GFP_KERNEL)?;
+    }
+    let of = |shard: u64| {
+        usize::try_from(shard)
+            .ok()
+            .and_then(|s| free.get(s))
+            .copied()
+    };
+    Allocator::new(
+        sb.blocks.get(),
+        |s| of(s).unwrap_or(0),
+        slot.telemetry(),
+        env,
+    )
+}
