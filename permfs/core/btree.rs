@@ -198,6 +198,7 @@ impl Tree {
     }
 
     /// The leaf that covers `key`, and all keys that it covers.
+    #[inline(never)]
     fn leaf<'s, S: MetaRead>(&self, s: &'s mut S, key: u64) -> Result<(Node<'s>, Range), Fault> {
         if self.level > MAX_LEVEL {
             return Err(Fault::Level);

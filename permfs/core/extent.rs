@@ -264,6 +264,7 @@ impl Fork {
     }
 
     /// The last run that begins at or before block `logical`.
+    #[inline(never)]
     fn at_or_before<S: MetaRead>(&self, s: &mut S, logical: u32) -> Result<Option<Run>> {
         match self {
             Self::List(list) => {
@@ -275,6 +276,7 @@ impl Fork {
     }
 
     /// The first run that begins at or behind block `logical`.
+    #[inline(never)]
     fn at_or_after<S: MetaRead>(&self, s: &mut S, logical: u32) -> Result<Option<Run>> {
         match self {
             Self::List(list) => Ok(list

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Changing one node with small writes.
+//!
+//! Functions with much on the stack are not inlined: their locals would stay while their caller, which
+//! may be deep in writeback already, goes deeper into the journal.
 
 use super::node::{
-    record_size, slot_offset, Fault, Head, Node, NodeHeader, Range, KEY, LEAF_PREFIX, MAX_SLOTS,
-    SLOT,
+    record_size, slot_offset, Fault, Head, Node, NodeHeader, Range, KEY, LEAF_PREFIX, SLOT,
 };
 use crate::format::{Kind, PAYLOAD_SIZE};
 use crate::meta::{MetaRead, MetaWrite};
@@ -12,6 +14,8 @@ use kernel::prelude::*;
 
 /// Bytes that two changes of a value are apart at least to be written on their own.
 const GAP: usize = 16;
+/// Slots that are shifted at a time: the kernel's stack is small.
+const PIECE: usize = 96;
 /// Changes of a value that are written on their own, at most.
 const MAX_CHANGES: usize = 8;
 
@@ -38,6 +42,7 @@ pub(super) struct Edit<'s, S> {
 
 impl<'s, S: MetaWrite> Edit<'s, S> {
     /// Opens node `block`, which must be of `level` and cover `range`.
+    #[inline(never)]
     pub(super) fn open(
         s: &'s mut S,
         block: u64,
@@ -78,34 +83,29 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
     }
 
     /// Inserts a record at slot `pos`. [`Edit::fits`] holds.
+    #[inline(never)]
     pub(super) fn insert(&mut self, pos: usize, key: u64, body: &[u8]) -> Result {
         let size = record_size(self.head.level, body.len());
         self.make_room(size + SLOT)?;
         let at = self.head.heap.checked_sub(size).ok_or(EINVAL)?;
         self.write_record(at, key, body)?;
-        self.insert_slots(pos, &u16::try_from(at)?.to_le_bytes())?;
+        self.open_slot(pos, u16::try_from(at)?)?;
         self.head.heap = at;
+        self.head.count += 1;
         self.write_head()
     }
 
     /// Removes the record at slot `pos`.
+    #[inline(never)]
     pub(super) fn remove(&mut self, pos: usize) -> Result {
-        let mut slots = [0u8; SLOT * MAX_SLOTS];
-        let (count, heap) = (self.head.count, self.head.heap);
-        let node = self.node()?;
-        let record = node.record(pos)?;
+        let record = self.node()?.record(pos)?;
         let (at, size) = (record.at, record.bytes.len());
-        let behind = node.slots(pos + 1, count)?;
-        let shifted = slots.get_mut(..behind.len()).ok_or(EFSCORRUPTED)?;
-        shifted.copy_from_slice(behind);
-        if !shifted.is_empty() {
-            self.s.write(self.block, slot_offset(pos), shifted)?;
-        }
-        if count == 1 {
+        self.close_slot(pos)?;
+        if self.head.count == 1 {
             self.head = Head::new(self.head.level);
         } else {
             self.head.count -= 1;
-            if at == heap {
+            if at == self.head.heap {
                 self.head.heap += size;
             } else {
                 self.head.garbage += size;
@@ -115,6 +115,7 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
     }
 
     /// Drops the records from slot `count` on. A node without records must get one again.
+    #[inline(never)]
     pub(super) fn truncate(&mut self, count: usize) -> Result {
         let node = self.node()?;
         let (mut heap, mut live) = (PAYLOAD_SIZE, 0);
@@ -138,6 +139,7 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
     /// Changes the value at slot `pos`; false if the new one does not fit into the node.
     ///
     /// Of a value that does not grow only the bytes that differ are written.
+    #[inline(never)]
     pub(super) fn replace(&mut self, pos: usize, body: &[u8]) -> Result<bool> {
         let (heap, free) = (self.head.heap, self.head.free());
         let record = self.node()?.record(pos)?;
@@ -188,6 +190,7 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
     }
 
     /// Takes in all records of `other`, in front of the own ones or behind them. They fit.
+    #[inline(never)]
     pub(super) fn absorb(&mut self, other: &Batch, in_front: bool) -> Result {
         self.make_room(other.used())?;
         let base = self
@@ -195,20 +198,27 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
             .heap
             .checked_sub(other.bytes.len())
             .ok_or(EINVAL)?;
-        let mut slots = KVec::with_capacity(other.ends.len() * SLOT, GFP_KERNEL)?;
+        let count = self.head.count;
+        let node = self.node()?;
+        let behind = if in_front { node.slots(0, count)? } else { &[] };
+        let len = other.ends.len() * SLOT + behind.len();
+        let mut slots = KVec::with_capacity(len, GFP_KERNEL)?;
         let mut start = 0;
         for &end in &other.ends {
             slots.extend_from_slice(&u16::try_from(base + start)?.to_le_bytes(), GFP_KERNEL)?;
             start = end;
         }
+        slots.extend_from_slice(behind, GFP_KERNEL)?;
+        let pos = if in_front { 0 } else { count };
         self.s.write(self.block, base, &other.bytes)?;
-        let pos = if in_front { 0 } else { self.head.count };
-        self.insert_slots(pos, &slots)?;
+        self.s.write(self.block, slot_offset(pos), &slots)?;
         self.head.heap = base;
+        self.head.count += other.ends.len();
         self.write_head()
     }
 
     /// The records of this node.
+    #[inline(never)]
     pub(super) fn batch(&mut self) -> Result<Batch> {
         let count = self.head.count;
         let mut batch = Batch::new(self.head.level)?;
@@ -232,6 +242,7 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
         Ok(new.block)
     }
 
+    #[inline(never)]
     fn shrink(&mut self, pos: usize, body: &[u8], by: usize) -> Result {
         let record = self.node()?.record(pos)?;
         let at = record.at;
@@ -263,6 +274,7 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
         Ok(())
     }
 
+    #[inline(never)]
     fn write_record(&mut self, at: usize, key: u64, body: &[u8]) -> Result {
         self.s.write(self.block, at, &key.to_le_bytes())?;
         let mut value = at + KEY;
@@ -277,24 +289,49 @@ impl<'s, S: MetaWrite> Edit<'s, S> {
         self.s.write(self.block, value, body)
     }
 
-    /// Puts `new` slots at `pos`, in front of those that are there. The header is not written.
-    fn insert_slots(&mut self, pos: usize, new: &[u8]) -> Result {
-        let mut slots = [0u8; SLOT * MAX_SLOTS];
-        let count = self.head.count;
-        let behind = self.node()?.slots(pos, count)?;
-        let len = new.len() + behind.len();
-        let (front, back) = slots
-            .get_mut(..len)
-            .and_then(|s| s.split_at_mut_checked(new.len()))
-            .ok_or(EFSCORRUPTED)?;
-        front.copy_from_slice(new);
-        back.copy_from_slice(behind);
-        let slots = slots.get(..len).ok_or(EFSCORRUPTED)?;
-        self.s.write(self.block, slot_offset(pos), slots)?;
-        self.head.count += new.len() / SLOT;
+    /// Shifts the slots from `pos` on up by one and puts `new` at `pos`. The header is not written.
+    #[inline(never)]
+    fn open_slot(&mut self, pos: usize, new: u16) -> Result {
+        // From the end, so that no slot is overwritten before it was moved. The last piece, as a rule
+        // the only one, is written with the new slot in front of it.
+        let mut end = self.head.count;
+        loop {
+            let start = end.saturating_sub(PIECE).max(pos);
+            let mut piece = [0u8; SLOT * (PIECE + 1)];
+            let moved = self.node()?.slots(start, end)?;
+            let (front, rest) = piece.split_at_mut(SLOT);
+            front.copy_from_slice(&new.to_le_bytes());
+            rest.get_mut(..moved.len())
+                .ok_or(EINVAL)?
+                .copy_from_slice(moved);
+            let len = SLOT + moved.len();
+            if start == pos {
+                let bytes = piece.get(..len).ok_or(EINVAL)?;
+                return self.s.write(self.block, slot_offset(pos), bytes);
+            }
+            let bytes = piece.get(SLOT..len).ok_or(EINVAL)?;
+            self.s.write(self.block, slot_offset(start + 1), bytes)?;
+            end = start;
+        }
+    }
+
+    /// Shifts the slots behind `pos` down by one. The header is not written.
+    #[inline(never)]
+    fn close_slot(&mut self, pos: usize) -> Result {
+        let mut start = pos + 1;
+        while start < self.head.count {
+            let end = self.head.count.min(start + PIECE);
+            let mut piece = [0u8; SLOT * PIECE];
+            let moved = self.node()?.slots(start, end)?;
+            let bytes = piece.get_mut(..moved.len()).ok_or(EINVAL)?;
+            bytes.copy_from_slice(moved);
+            self.s.write(self.block, slot_offset(start - 1), bytes)?;
+            start = end;
+        }
         Ok(())
     }
 
+    #[inline(never)]
     fn write_head(&mut self) -> Result {
         self.s.write(self.block, 0, self.head.encode()?.as_bytes())
     }

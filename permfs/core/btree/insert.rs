@@ -35,7 +35,8 @@ impl Tree {
             };
             return Ok(());
         }
-        let path = self.path(s, key)?;
+        let mut path = Path::new();
+        self.descend(s, key, &mut path)?;
         let step = path.at(0)?;
         let mut leaf = Edit::open(s, step.block, self.owner, 0, step.range)?;
         let (pos, found) = leaf.node()?.search(key, step.range)?;
@@ -56,7 +57,8 @@ impl Tree {
         if self.is_empty() {
             return Err(ENOENT);
         }
-        let path = self.path(s, key)?;
+        let mut path = Path::new();
+        self.descend(s, key, &mut path)?;
         let step = path.at(0)?;
         let mut leaf = Edit::open(s, step.block, self.owner, 0, step.range)?;
         let (pos, found) = leaf.node()?.search(key, step.range)?;
@@ -72,6 +74,7 @@ impl Tree {
     }
 
     /// Enters `split` of the leaf at the end of `path` into the nodes above it.
+    #[inline(never)]
     fn link<S: MetaWrite>(&mut self, s: &mut S, path: &Path, mut split: Option<Split>) -> Result {
         for level in 1..=self.level {
             let Some(new) = split else {
@@ -92,6 +95,7 @@ impl Tree {
     }
 
     /// Puts a new root above the two halves of the old one.
+    #[inline(never)]
     fn grow<S: MetaWrite>(&mut self, s: &mut S, halves: &Split) -> Result {
         if self.level >= MAX_LEVEL {
             return Err(EFBIG);
@@ -141,6 +145,7 @@ fn insert_or_split<S: MetaWrite>(
 }
 
 /// Splits `node` with the new record in it into two of about the same number of bytes.
+#[inline(never)]
 fn halve<S: MetaWrite>(mut node: Edit<'_, S>, pos: usize, key: u64, body: &[u8]) -> Result<Split> {
     let (block, level, count) = (node.block, node.head.level, node.head.count);
     let new_size = record_size(level, body.len()) + SLOT;
@@ -178,6 +183,7 @@ fn halve<S: MetaWrite>(mut node: Edit<'_, S>, pos: usize, key: u64, body: &[u8])
 }
 
 /// How many records, the new one of `new_size` bytes at `pos` included, stay in the left half.
+#[inline(never)]
 fn balanced_cut<S: MetaWrite>(
     node: &mut Edit<'_, S>,
     pos: usize,

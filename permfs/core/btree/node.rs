@@ -33,8 +33,6 @@ pub(super) const LEAF_PREFIX: usize = KEY + 2;
 pub(super) const CHILD_RECORD: usize = KEY + 8;
 /// Bytes that slots and records share.
 pub(super) const CAPACITY: usize = PAYLOAD_SIZE - size_of::<NodeHeader>();
-/// Records in a node, at most: those of a leaf with empty values.
-pub(super) const MAX_SLOTS: usize = CAPACITY / (LEAF_PREFIX + SLOT);
 
 // A full leaf and one more record of any size must be divisible into two leaves.
 const _: () = assert!(3 * (LEAF_PREFIX + MAX_VALUE + SLOT) <= CAPACITY);
@@ -311,6 +309,7 @@ impl<'a> Node<'a> {
 
     /// Finds `key` in a node that covers `range`: the index of the first record with that key or a
     /// greater one, and whether it is that key.
+    #[inline(never)]
     pub(super) fn search(&self, key: u64, range: Range) -> Result<(usize, bool), Fault> {
         let (mut from, mut to) = (0, self.head.count);
         // The records that were looked at bound the keys between them. A key out of these bounds is
@@ -341,6 +340,7 @@ impl<'a> Node<'a> {
     }
 
     /// Checks everything in a node that covers `range` but for records that share bytes.
+    #[inline(never)]
     pub(super) fn verify(&self, range: Range) -> Result<(), Fault> {
         let mut bytes = self.head.garbage;
         let mut previous = None;
@@ -368,6 +368,7 @@ impl<'a> Node<'a> {
     }
 
     /// Checks that no two records share bytes.
+    #[inline(never)]
     pub(super) fn verify_disjoint(&self) -> Result<(), Fault> {
         let mut taken = [0u64; PAYLOAD_SIZE.div_ceil(64)];
         for i in 0..self.head.count {

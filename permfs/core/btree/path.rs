@@ -24,6 +24,20 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// A way not yet gone. On the stack of whoever changes the tree, and too large to be moved about.
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        let start = Step {
+            block: 0,
+            range: Range::ALL,
+            slot: 0,
+        };
+        Self {
+            steps: [start; MAX_LEVEL as usize + 1],
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn at(&self, level: u8) -> Result<Step> {
         self.steps
             .get(usize::from(level))
@@ -47,24 +61,18 @@ pub(super) fn child_for(
 }
 
 impl Tree {
-    /// The way to the leaf that covers `key`, in a tree that is not empty.
+    /// Goes to the leaf that covers `key`, in a tree that is not empty, and notes the way in `path`.
     ///
     /// The inner nodes are checked as far as they are used; the leaf is not read.
-    pub(super) fn path<S: MetaRead>(&self, s: &mut S, key: u64) -> Result<Path> {
-        let start = Step {
+    #[inline(never)]
+    pub(super) fn descend<S: MetaRead>(&self, s: &mut S, key: u64, path: &mut Path) -> Result {
+        let mut step = Step {
             block: self.root,
             range: Range::ALL,
             slot: 0,
         };
-        let mut path = Path {
-            steps: [start; MAX_LEVEL as usize + 1],
-        };
-        let mut step = start;
-        let way = path
-            .steps
-            .get_mut(..=usize::from(self.level))
-            .ok_or(EFSCORRUPTED)?;
-        for (level, place) in (0..=self.level).zip(way).rev() {
+        let way = path.steps.get_mut(..=usize::from(self.level));
+        for (level, place) in (0..=self.level).zip(way.ok_or(EFSCORRUPTED)?).rev() {
             if level == 0 {
                 *place = step;
                 break;
@@ -78,6 +86,6 @@ impl Tree {
                 slot: 0,
             };
         }
-        Ok(path)
+        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 //! Removal, merging, and taking a whole tree down.
 
-use super::edit::{read_node, Edit};
+use super::edit::{read_node, Batch, Edit};
 use super::node::{Head, CAPACITY};
-use super::path::Step;
+use super::path::{Path, Step};
 use super::Tree;
 use crate::meta::MetaWrite;
 use kernel::prelude::*;
@@ -22,7 +22,8 @@ impl Tree {
         if self.is_empty() {
             return Err(ENOENT);
         }
-        let path = self.path(s, key)?;
+        let mut path = Path::new();
+        self.descend(s, key, &mut path)?;
         let step = path.at(0)?;
         let mut node = Edit::open(s, step.block, self.owner, 0, step.range)?;
         let (pos, found) = node.node()?.search(key, step.range)?;
@@ -40,7 +41,7 @@ impl Tree {
                 above.remove_child(parent.slot, parent.range.first)?;
                 head = above.head;
             } else if head.used() < SPARSE {
-                match tree.merge(s, level, child.block, parent)? {
+                match tree.merge(s, level, parent)? {
                     Some(above) => head = above,
                     None => return Ok(()),
                 }
@@ -60,7 +61,8 @@ impl Tree {
         let mut tree = *self;
         let mut freed = 0;
         while freed < nodes && !tree.is_empty() {
-            let path = tree.path(s, u64::MAX)?;
+            let mut path = Path::new();
+            tree.descend(s, u64::MAX, &mut path)?;
             let mut empty = true;
             for level in 0..=tree.level {
                 let step = path.at(level)?;
@@ -88,48 +90,91 @@ impl Tree {
         Edit::open(s, step.block, self.owner, level, step.range)
     }
 
-    /// Moves the records of sparse node `block` of `level` into a neighbour that has room for them, and
-    /// frees it. `parent.slot` is the node's. Returns the parent's head; `None` if no neighbour has room.
-    fn merge<S: MetaWrite>(
-        &self,
-        s: &mut S,
-        level: u8,
-        block: u64,
-        parent: Step,
-    ) -> Result<Option<Head>> {
-        let slot = parent.slot;
-        let mut above = self.open(s, level + 1, parent)?;
-        let node = above.node()?;
-        let range = node.child_range(slot, parent.range)?;
-        let mut neighbours = [None, None];
-        let slots = [slot.checked_add(1), slot.checked_sub(1)];
-        for (place, i) in neighbours.iter_mut().zip(slots) {
-            if let Some(i) = i.filter(|&i| i < node.head.count) {
-                *place = Some((i, node.child(i)?, node.child_range(i, parent.range)?));
+    /// Merges the sparse child of `level` at `parent.slot` with a neighbour. Returns the parent's head;
+    /// `None` if no neighbour has room.
+    #[inline(never)]
+    fn merge<S: MetaWrite>(&self, s: &mut S, level: u8, parent: Step) -> Result<Option<Head>> {
+        let sparse = self
+            .child(s, level, parent, parent.slot)?
+            .ok_or(EFSCORRUPTED)?;
+        let batch = self.open(s, level, sparse)?.batch()?;
+        let slots = [parent.slot.checked_add(1), parent.slot.checked_sub(1)];
+        for slot in slots.into_iter().flatten() {
+            if let Some(neighbour) = self.child(s, level, parent, slot)? {
+                if self.move_records(s, level, &batch, neighbour, slot > parent.slot)? {
+                    s.free(sparse.block)?;
+                    return self
+                        .forget_child(s, level + 1, parent, neighbour.block, slot)
+                        .map(Some);
+                }
             }
-        }
-        let batch = Edit::open(s, block, self.owner, level, range)?.batch()?;
-        for (i, neighbour, range) in neighbours.into_iter().flatten() {
-            let mut node = Edit::open(s, neighbour, self.owner, level, range)?;
-            if node.head.used() + batch.used() > MERGED {
-                continue;
-            }
-            let in_front = i > slot;
-            node.absorb(&batch, in_front)?;
-            s.free(block)?;
-            let mut above = self.open(s, level + 1, parent)?;
-            if in_front {
-                above.set_child(slot, neighbour)?;
-                above.remove(i)?;
-            } else {
-                above.remove(slot)?;
-            }
-            return Ok(Some(above.head));
         }
         Ok(None)
     }
 
+    /// The child of `level` at `slot` of the node at `parent`; `None` if there is no such slot.
+    #[inline(never)]
+    fn child<S: MetaWrite>(
+        &self,
+        s: &mut S,
+        level: u8,
+        parent: Step,
+        slot: usize,
+    ) -> Result<Option<Step>> {
+        let node = read_node(s, parent.block, self.owner, level + 1)?;
+        if slot >= node.head.count {
+            return Ok(None);
+        }
+        let range = node.child_range(slot, parent.range)?;
+        Ok(Some(Step {
+            block: node.child(slot)?,
+            range,
+            slot: 0,
+        }))
+    }
+
+    /// Adds `batch` to the node at `to` if there is room, in front of its records or behind them.
+    #[inline(never)]
+    fn move_records<S: MetaWrite>(
+        &self,
+        s: &mut S,
+        level: u8,
+        batch: &Batch,
+        to: Step,
+        in_front: bool,
+    ) -> Result<bool> {
+        let mut node = self.open(s, level, to)?;
+        let fits = node.head.used() + batch.used() <= MERGED;
+        if fits {
+            node.absorb(batch, in_front)?;
+        }
+        Ok(fits)
+    }
+
+    /// Takes the child at `parent.slot` out of its parent, which is of `level`. Its keys are now in
+    /// `heir`, at `slot` beside it.
+    #[inline(never)]
+    fn forget_child<S: MetaWrite>(
+        &self,
+        s: &mut S,
+        level: u8,
+        parent: Step,
+        heir: u64,
+        slot: usize,
+    ) -> Result<Head> {
+        let mut node = self.open(s, level, parent)?;
+        if slot > parent.slot {
+            // The right neighbour covers both ranges from the left one's first key on.
+            node.set_child(parent.slot, heir)?;
+            node.remove(slot)?;
+        } else {
+            node.remove(parent.slot)?;
+        }
+        Ok(node.head)
+    }
+
     /// Frees a root with no record, and roots with one child only.
+    #[inline(never)]
     fn settle_root<S: MetaWrite>(&mut self, s: &mut S, records: usize) -> Result {
         if records == 0 {
             s.free(self.root)?;

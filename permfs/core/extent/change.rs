@@ -106,6 +106,7 @@ impl Fork {
     }
 
     /// The last run with blocks from `from` up to `to`, and these blocks of it.
+    #[inline(never)]
     fn last_mapped<S: MetaWrite>(
         &self,
         s: &mut S,
@@ -120,6 +121,7 @@ impl Fork {
     }
 
     /// Takes `part` out of `run`.
+    #[inline(never)]
     fn cut<S: MetaWrite>(&mut self, s: &mut S, run: Run, part: Run) -> Result {
         match run.part(run.logical.into(), part.logical.into()) {
             Some(head) => self.change(s, head)?,
@@ -132,6 +134,7 @@ impl Fork {
     }
 
     /// A copy that can be changed without this one.
+    #[inline(never)]
     fn duplicate(&self) -> Result<Self> {
         match self {
             Self::List(list) => {
@@ -182,6 +185,7 @@ impl Fork {
     }
 
     /// Makes a list that became too long for a record a tree.
+    #[inline(never)]
     fn fit<S: MetaWrite>(self, s: &mut S, owner: u64) -> Result<Self> {
         let list = match self {
             Self::List(list) if list.len() > INLINE_EXTENTS => list,
@@ -195,6 +199,7 @@ impl Fork {
     }
 
     /// Makes a tree that became small a list.
+    #[inline(never)]
     fn shrink<S: MetaWrite>(self, s: &mut S) -> Result<Self> {
         let mut list = KVec::new();
         let mut tree = match self {
