@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The reader against the handler: what one writes, the other understands, or does not believe.
+
+use super::{human, model::Builder, scan::scan, source::Logs, PanicRecord, Report};
+use permfs_core::{
+    alloc::{Event, EventKind},
+    crc::crc32c,
+    panic::{
+        install_panic_hooks, After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot,
+        PanicStrategy, SlotGuard, TASK_LEN,
+    },
+};
+use proptest::prelude::*;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock}, //
+};
+
+#[derive(Default)]
+struct Host(Mutex<Vec<String>>);
+
+impl PanicLogger for &Host {
+    fn print_line(&self, line: &[u8]) {
+        let line = String::from_utf8(line.to_vec()).expect("ASCII");
+        self.0.lock().expect("one thread").push(line);
+    }
+}
+
+impl PanicHalt for &Host {
+    fn chosen(&self) {}
+    fn halt(&self) -> After {
+        After::Deferred
+    }
+}
+
+impl PanicReboot for &Host {
+    fn chosen(&self) {}
+    fn reboot(&self) -> After {
+        After::Deferred
+    }
+}
+
+impl PanicMachine for &Host {
+    fn now_ns(&self) -> u64 {
+        62_123_456_789
+    }
+    fn wall_ns(&self) -> u64 {
+        1_795_387_569_123_456_789
+    }
+    fn cpu(&self) -> u32 {
+        3
+    }
+    fn context(&self) -> Context {
+        Context(Context::HARDIRQ)
+    }
+    fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
+        *name = *b"swapper/3\0\0\0\0\0\0\0";
+        0
+    }
+    fn panic_timeout(&self) -> i32 {
+        -1
+    }
+    fn relax(&self) {}
+}
+
+/// The lines of the one panic that a process can have.
+fn lines() -> &'static [String] {
+    static LINES: OnceLock<Vec<String>> = OnceLock::new();
+    LINES.get_or_init(|| {
+        let host = Host::default();
+        let strategy = PanicStrategy::Kernel;
+        let hooks = install_panic_hooks(&host, &host, &host, &host, strategy).expect("first");
+        let busy = SlotGuard::claim(b"vda", &[0x5a; 16]);
+        busy.mounted();
+        busy.set_epochs(42, 41);
+        let slot = busy.slot().expect("free slots");
+        slot.events().push(Event {
+            kind: EventKind::DoubleFree,
+            time_ns: 1_500_000,
+            cpu: 2,
+            shard: 7,
+            arg: 99,
+            ..Event::EMPTY
+        });
+        let _io = busy.gate().begin().expect("open");
+        let idle = SlotGuard::claim(b"nvme0n1p2", &[1; 16]);
+        hooks.notify(b"Fatal exception in interrupt: \"x=1\"\x1b[2J");
+        drop(idle);
+        drop(hooks);
+        host.0.into_inner().expect("one thread")
+    })
+}
+
+fn report(texts: &[&str]) -> Report {
+    let mut logs = Logs::default();
+    for (i, text) in texts.iter().enumerate() {
+        logs.push(format!("log{i}"), text.as_bytes().to_vec());
+    }
+    Builder::read(logs)
+}
+
+/// As dmesg and pstore show it.
+fn as_kernel_log() -> String {
+    let lines = lines().iter().zip(100..);
+    lines
+        .map(|(l, us)| format!("<0>[   62.123{us}] {l}\n"))
+        .collect()
+}
+
+fn check(p: &PanicRecord) {
+    assert!(p.complete);
+    assert_eq!(p.lines as usize, lines().len());
+    assert_eq!(p.time.as_deref(), Some("2026-11-22T22:46:09.123Z"));
+    assert_eq!(
+        p.message.as_deref(),
+        Some("Fatal exception in interrupt: \"x=1\"\u{1b}[2J")
+    );
+    assert_eq!((p.cpu, p.pid, p.timeout), (Some(3), Some(0), Some(-1)));
+    assert_eq!(p.context.as_deref(), Some("hardirq"));
+    assert_eq!(p.task.as_deref(), Some("swapper/3"));
+    let [a, b] = &p.volumes[..] else {
+        panic!("{:?}", p.volumes)
+    };
+    assert_eq!(
+        (a.name.as_deref(), a.state.as_deref()),
+        (Some("vda"), Some("mounted"))
+    );
+    assert_eq!(
+        a.uuid.as_deref(),
+        Some("5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a")
+    );
+    assert_eq!((a.running_epoch, a.durable_epoch), (Some(42), Some(41)));
+    assert_eq!(a.events.len(), 1);
+    assert_eq!(a.events[0].kind.as_deref(), Some("double-free"));
+    assert_eq!((a.events[0].shard, a.events[0].arg), (Some(7), Some(99)));
+    let drain = a.drain.as_ref().expect("drain");
+    assert_eq!((drain.drained, drain.in_flight), (Some(false), Some(1)));
+    assert_eq!(b.state.as_deref(), Some("mounting"));
+    assert_eq!(b.drain.as_ref().expect("drain").drained, Some(true));
+    let outcome = p.outcome.as_ref().expect("outcome");
+    assert_eq!(outcome.drain.flush.as_deref(), Some("not-attempted"));
+    assert_eq!(outcome.next.as_deref(), Some("reboot"));
+}
+
+#[test]
+fn every_kind_of_log_gives_the_same_record() {
+    let plain = lines().join("\n");
+    let dmesg = as_kernel_log();
+    let caller = dmesg.replace("] ", "][   C3] ").replace("<0>", "");
+    let serial = dmesg.replace("<0>", "").replace('\n', "\r\n");
+    let journal = plain.replace(
+        "permfs-panic:",
+        "Nov 22 22:46:09 host kernel: permfs-panic:",
+    );
+    let shared_console = serial.replace("[   62", "login: root\u{7}[   62");
+    let glued = lines().join("[   62.5] ");
+    for text in [plain, dmesg, caller, serial, journal, shared_console, glued] {
+        let report = report(&[&text]);
+        assert_eq!(
+            (report.damaged_lines, report.unknown_lines),
+            (0, 0),
+            "{text}"
+        );
+        let [panic] = &report.panics[..] else {
+            panic!("{text}")
+        };
+        check(panic);
+    }
+}
+
+#[test]
+fn a_record_split_over_files_in_any_order_is_one() {
+    let log = as_kernel_log();
+    let (first, second) = log.split_at(log.match_indices('\n').nth(3).expect("lines").0 + 1);
+    let report = report(&[second, first, &log]);
+    assert_eq!((report.panics.len(), report.damaged_lines), (1, 0));
+    check(&report.panics[0]);
+    assert_eq!(report.panics[0].sources.len(), 3);
+}
+
+#[test]
+fn a_line_cut_by_a_record_boundary_is_damaged_and_not_believed() {
+    let log = as_kernel_log();
+    let cut = log.find("rec=end").expect("end") + 30;
+    let report = report(&[&log[..cut], &log[cut..]]);
+    assert_eq!(report.damaged_lines, 1);
+    let panic = &report.panics[0];
+    assert!(!panic.complete && panic.outcome.is_none());
+    assert!(human::summary(&report).contains("INCOMPLETE"));
+}
+
+#[test]
+fn a_forged_line_inside_a_message_is_not_a_line() {
+    let body = "permfs-panic: v=1 rec=end id=00000001 i=0 drained=1";
+    let forged = format!("{body} crc={:08x}", crc32c(0, body.as_bytes()));
+    assert_eq!(scan(forged.as_bytes()).lines.len(), 1);
+    let quoted = format!("<0>[    1.000000] Kernel panic - not syncing: {forged}\n");
+    assert_eq!(scan(quoted.as_bytes()).lines.len(), 0);
+}
+
+#[test]
+fn another_panic_in_the_same_log_is_another() {
+    let body = "permfs-panic: v=1 rec=begin id=00000001 i=0 wall=5 mono=3";
+    let other = format!("{body} crc={:08x}\n", crc32c(0, body.as_bytes()));
+    let report = report(&[&format!("{}{other}", as_kernel_log())]);
+    assert_eq!(report.panics.len(), 2);
+    assert_eq!(report.panics[0].id, "00000001");
+    check(&report.panics[1]);
+}
+
+#[test]
+fn a_later_version_and_a_later_kind_are_counted() {
+    let mut text = String::new();
+    for body in [
+        "permfs-panic: v=2 rec=begin id=00000001 i=0",
+        "permfs-panic: v=1 rec=lane id=00000001 i=1",
+    ] {
+        text += &format!("{body} crc={:08x}\n", crc32c(0, body.as_bytes()));
+    }
+    let report = report(&[&text]);
+    assert_eq!((report.unknown_lines, report.damaged_lines), (2, 0));
+}
+
+#[test]
+fn the_summary_says_what_matters_and_drives_no_terminal() {
+    let text = human::summary(&report(&[&as_kernel_log()]));
+    for part in [
+        "Fatal exception in interrupt: \"x=1\"\\u{1b}[2J",
+        "2026-11-22T22:46:09.123Z, 62.123 s after boot",
+        "CPU 3, hardirq context, task swapper/3 (pid 0)",
+        "vda 5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a  mounted, epoch 42 running, 41 durable",
+        "NOT drained, 1 in flight; cache flush not attempted",
+        "#0 double-free at 1.500 ms on CPU 2: shard 7, block 99",
+        "then the machine was to reboot (kernel.panic=-1)",
+        "complete",
+    ] {
+        assert!(text.contains(part), "{part} not in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
+fn json_has_the_documented_names() {
+    let json = serde_json::to_value(report(&[&as_kernel_log()])).expect("JSON");
+    assert_eq!(json["version"], 1);
+    let panic = &json["panics"][0];
+    assert_eq!(panic["complete"], true);
+    assert_eq!(panic["volumes"][0]["drain"]["in_flight"], 1);
+    assert_eq!(panic["volumes"][0]["allocator"]["double_frees"], 0);
+    assert_eq!(panic["outcome"]["flush"], "not-attempted");
+    assert_eq!(panic["outcome"]["drained"], false);
+    assert!(panic["omitted"].is_null());
+}
+
+/// A folder that goes when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let id = std::process::id();
+        let path = std::env::temp_dir().join(format!("permfs-panic-{id}-{name}"));
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_pstore_folder_is_read_whole() {
+    let folder = Folder::new("pstore");
+    let log = as_kernel_log();
+    let cut = log.match_indices('\n').nth(4).expect("lines").0 + 1;
+    let write = |name: &str, text: String| fs::write(folder.0.join(name), text).expect("write");
+    // Part 1 is the newest.
+    write("dmesg-erst-2", format!("Panic#1 Part1\n{}", &log[cut..]));
+    write("dmesg-erst-1", format!("Panic#1 Part2\n{}", &log[..cut]));
+    write("dmesg-erst-3.enc.z", "\u{1}\u{2}".into());
+    let moved = folder.0.join("202611222246");
+    fs::create_dir_all(&moved).expect("a folder");
+    fs::write(moved.join("dmesg.txt"), &log).expect("write");
+    let mut logs = Logs::default();
+    logs.add(&folder.0).expect("readable");
+    let report = Builder::read(logs);
+    check(&report.panics[0]);
+    assert_eq!(report.panics[0].sources.len(), 3);
+    assert_eq!(report.unreadable.len(), 1);
+    assert!(human::summary(&report).contains("dmesg-erst-3.enc.z: compressed"));
+}
+
+#[test]
+fn a_place_that_is_not_there_is_an_error_unless_it_is_a_default() {
+    let mut logs = Logs::default();
+    let nowhere = Path::new("/nonexistent/pstore");
+    assert!(logs.add(nowhere).is_err());
+    assert!(logs.add_if_there(nowhere).is_ok());
+    let text = human::summary(&Builder::read(logs));
+    assert!(text.starts_with("No PermFS panic record in"));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_whatever_are_read(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert_eq!(scan(&bytes).lines.len(), 0);
+    }
+
+    /// A flipped bit may cost the line that it is in (or a line and its neighbour, if it joined or
+    /// split them); what is still believed is what was written.
+    #[test]
+    fn a_flipped_bit_is_never_believed(at: prop::sample::Index, bit in 0u8..8) {
+        let log = as_kernel_log();
+        let whole = scan(log.as_bytes()).lines;
+        let mut bytes = log.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let found = scan(&bytes);
+        prop_assert!(found.lines.iter().all(|l| whole.contains(l)));
+        prop_assert!(found.lines.len() + 1 >= whole.len());
+        prop_assert_eq!(found.unknown, 0);
+    }
+}
