@@ -19,6 +19,7 @@ use crate::format::TreeRoot;
 use crate::meta::MetaRead;
 use kernel::prelude::*;
 
+mod batch;
 mod edit;
 mod insert;
 #[cfg(test)]

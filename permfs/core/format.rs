@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn backups_stand_in_sparse_shards() {
-        let with: std::vec::Vec<u64> = (0..60).filter(|&s| has_super_block(s)).collect();
+        let with: Vec<u64> = (0..60).filter(|&s| has_super_block(s)).collect();
         assert_eq!(with, [0, 1, 3, 5, 7, 9, 25, 27, 49]);
     }
 }

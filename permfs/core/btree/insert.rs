@@ -2,7 +2,8 @@
 
 //! Insertion, change of a value, and splitting.
 
-use super::edit::{Batch, Edit};
+use super::batch::Batch;
+use super::edit::Edit;
 use super::node::{record_size, Range, CAPACITY, SLOT};
 use super::path::Path;
 use super::{Tree, MAX_LEVEL, MAX_VALUE};

@@ -2,7 +2,8 @@
 
 //! Removal, merging, and taking a whole tree down.
 
-use super::edit::{read_node, Batch, Edit};
+use super::batch::Batch;
+use super::edit::{read_node, Edit};
 use super::node::{Head, CAPACITY};
 use super::path::{Path, Step};
 use super::Tree;
