@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""QEMU's command line for the test machine."""
+
+import pathlib
+import shlex
+import subprocess
+
+from . import payload
+from .disks import escape
+from .kit import Kit
+
+# Faster under emulation and without a part in what is tested; nokaslr makes addresses in logs comparable.
+BOOT = ("mitigations=off nokaslr init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off "
+        "damon_stat.enabled=N audit=0 apparmor=0 oops=panic")
+
+
+def accelerator(kit: Kit, folder: pathlib.Path) -> str:
+    """`kvm` where it boots a guest, else `tcg`. /dev/kvm alone proves nothing; the answer holds until the host reboots."""
+    boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    known = kit.cache / "kvm-probe"
+    if known.exists() and known.read_text().split()[:1] == [boot_id]:
+        return known.read_text().split()[1]
+    answer = "tcg"
+    if pathlib.Path("/dev/kvm").exists():
+        initrd = folder / "probe.img"
+        payload.write_probe(initrd, kit.initrd)
+        args, env = kit.program("qemu-system-x86_64")
+        args += base(kit) + ["-accel", "kvm", "-cpu", "host", "-m", "512M", "-no-reboot", "-kernel",
+                             str(kit.vmlinuz("stock")), "-initrd", str(initrd), "-append", "panic=-1 quiet"]
+        try:
+            done = subprocess.run(args, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+            answer = "kvm" if done.returncode == 0 else "tcg"
+        except subprocess.TimeoutExpired:
+            pass
+    known.with_suffix(f".{folder.name}").write_text(f"{boot_id} {answer}\n")
+    known.with_suffix(f".{folder.name}").rename(known)
+    return answer
+
+
+def base(kit: Kit) -> list[str]:
+    """A bare q35 machine, with the root's firmware."""
+    share = kit.root / "usr/share"
+    return ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
+            "-L", str(share / "qemu"), "-L", str(share / "seabios")]
+
+
+def append(opts) -> str:
+    """The guest kernel's command line."""
+    words = ["console=ttyS0", f"panic={opts.panic_timeout}", BOOT]
+    if not opts.verbose:
+        words.append("quiet")
+    return " ".join(words + opts.append)
+
+
+def devices(opts, kit: Kit, folder: pathlib.Path, disks: list) -> list[str]:
+    """What the test machine has besides processor and memory, the same under every launcher."""
+    args = ["-device", "virtio-serial-pci,max_ports=8"]
+    ports = {"permfs.ctl": folder / "ctl", "permfs.out": folder / "out"}
+    if opts.ack:
+        ports["permfs.ack"] = pathlib.Path(opts.ack).absolute()
+    for n, (name, path) in enumerate(ports.items()):
+        more = ",append=on" if name == "permfs.ack" else ""
+        args += ["-chardev", f"file,id=port{n},path={escape(path)}{more}",
+                 "-device", f"virtserialport,chardev=port{n},name={name}"]
+    for disk in disks:
+        args += disk.arguments()
+    if opts.erst:
+        args += store("erst", opts.erst, 0x10000) + ["-device", "acpi-erst,memdev=erst"]
+    if opts.ramoops:
+        args += store("ramoops", opts.ramoops, 0x100000) + ["-device", "ivshmem-plain,memdev=ramoops"]
+    if opts.share:
+        args += ["-virtfs", f"local,path={escape(pathlib.Path(opts.share).absolute())},mount_tag=share,"
+                            "security_model=none,multidevs=remap"]
+    for words in opts.qemu:
+        args += shlex.split(words)
+    return args
+
+
+def store(name: str, path: str, size: int) -> list[str]:
+    """Memory in a file, which outlives the machine; made with `size` bytes if the file is not there."""
+    file = pathlib.Path(path).absolute()
+    if not file.exists() or file.stat().st_size < size:
+        with open(file, "ab") as out:
+            out.truncate(size)
+    return ["-object", f"memory-backend-file,id={name},mem-path={escape(file)},size={file.stat().st_size},share=on"]
+
+
+def command(opts, kit: Kit, folder: pathlib.Path, disks: list) -> tuple[list[str], dict[str, str]]:
+    """Argument list and environment of a direct QEMU launch: fast and clean under emulation."""
+    args, env = kit.program("qemu-system-x86_64")
+    args += base(kit)
+    if accelerator(kit, folder) == "kvm":
+        args += ["-accel", "kvm", "-cpu", "host"]
+    else:
+        # The string instructions' fast forms are slow when they are emulated.
+        args += ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"]
+    args += ["-smp", str(opts.cpus), "-m", opts.mem, "-no-reboot", "-device", "virtio-rng-pci",
+             "-serial", f"file:{escape(folder / 'console')}",
+             "-kernel", str(kit.vmlinuz(opts.kernel)), "-initrd", str(folder / "initrd"),
+             "-append", append(opts) + " tsc=reliable"]
+    args += devices(opts, kit, folder, disks)
+    # Devices are named in the order of their addresses, and these two come last: what the caller gave comes first.
+    if opts.corpus:
+        args += image(kit.corpus, "permfs-corpus", "1d")
+    args += image(kit.image, "permfs-root", "1e")
+    return args, env
+
+
+def image(path: pathlib.Path, serial: str, slot: str) -> list[str]:
+    return ["-drive", f"if=none,id={serial},file={escape(path)},format=raw,readonly=on,cache=writeback",
+            "-device", f"virtio-blk-pci,drive={serial},serial={serial},addr={slot}"]
