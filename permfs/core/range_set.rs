@@ -236,5 +236,33 @@ mod tests {
             set.clear();
             assert_same(&set, &BTreeSet::new());
         }
+
+        #[test]
+        fn without_memory_a_change_happens_wholly_or_not_at_all(
+            steps in prop::collection::vec((any_start(), 1u64..30, any::<bool>()), 1..120),
+        ) {
+            let (mut set, mut model) = (RangeSet::new(), BTreeSet::new());
+            for (start, len, add) in steps {
+                let change = |set: &mut RangeSet| match add {
+                    true => set.insert(start, len),
+                    false => set.remove(start, len),
+                };
+                let refused = {
+                    let _guard = kernel::alloc::fail_after(0);
+                    change(&mut set) == Err(ENOMEM)
+                };
+                if refused {
+                    assert_same(&set, &model);
+                    // Only a new range or a second piece of one needs memory.
+                    prop_assert!(change(&mut set) != Ok(0));
+                }
+                match start.checked_add(len) {
+                    Some(end) if add => model.extend(start..end),
+                    _ if add => (),
+                    end => model.retain(|n| *n < start || *n >= end.unwrap_or(u64::MAX)),
+                }
+                assert_same(&set, &model);
+            }
+        }
     }
 }

@@ -324,6 +324,47 @@ fn removal_in_any_order_gives_every_block_back() {
     }
 }
 
+/// Inner nodes split and merge too: the tree grows to three levels and shrinks to nothing, three times.
+#[test]
+fn three_levels_agree_with_a_map() {
+    let (mut tree, mut s, mut model) = (Tree::empty(OWNER), Mock::default(), Model::new());
+    let mut n = 0;
+    for round in 0..3 {
+        let mut highest = 0;
+        for (steps, growing) in [(4000, true), (6000, false)] {
+            for _ in 0..steps {
+                n += 1;
+                // Dense keys in the second round, so that removal leaves gaps of whole nodes.
+                let key = mix(n) % 5000;
+                let key = if round == 1 { key } else { mix(key) };
+                let key = match model.range(key..).next() {
+                    Some((&there, _)) if !growing => there,
+                    _ => key,
+                };
+                let len = (mix(n ^ 77) % (MAX_VALUE as u64 + 1)) as usize / (1 + round);
+                let step = match n % 8 {
+                    0 => Step::Update(key, len),
+                    1 if growing => Step::Remove(key),
+                    _ if growing => Step::Insert(key, len.max(700)),
+                    1 => Step::Insert(key, len),
+                    _ => Step::Remove(key),
+                };
+                apply(&mut tree, &mut s, &mut model, &step, n as usize);
+                highest = highest.max(tree.level);
+                if n % 100 == 0 {
+                    assert_whole(&tree, &mut s, &model);
+                }
+            }
+        }
+        assert_eq!(highest, 2);
+        while !model.is_empty() {
+            apply(&mut tree, &mut s, &mut model, &Step::Destroy(5), 0);
+            assert_whole(&tree, &mut s, &model);
+        }
+    }
+    assert_eq!(tree, Tree::empty(OWNER));
+}
+
 #[test]
 fn an_equal_length_update_writes_the_changed_bytes() {
     let (mut tree, mut s) = (Tree::empty(OWNER), Mock::default());

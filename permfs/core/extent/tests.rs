@@ -161,12 +161,14 @@ proptest! {
     fn failure_leaves_the_fork(
         steps in prop::collection::vec(any_step(), 20..120),
         fail_in in 0u32..40,
+        memory in any::<bool>(),
     ) {
         let (mut fork, mut s) = (Fork::empty(), Mock::default());
         for step in steps {
             let before = runs(&fork, &mut s);
             let blocks = s.blocks.clone();
-            s.fail_in = Some(fail_in);
+            s.fail_in = (!memory).then_some(fail_in);
+            let guard = memory.then(|| kernel::alloc::fail_after(u64::from(fail_in) / 8));
             let result = match step {
                 Step::Map(logical, len, at) => {
                     let phys = at * 10_000 + u64::from(logical);
@@ -178,6 +180,7 @@ proptest! {
                 Step::Lookup(at, max) => fork.lookup(&mut s, at, max).map(|_| ()),
             };
             s.fail_in = None;
+            drop(guard);
             if result.is_err() {
                 s.blocks = blocks;
                 prop_assert_eq!(runs(&fork, &mut s), before);
