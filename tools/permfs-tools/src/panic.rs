@@ -13,8 +13,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use model::{PanicRecord, Report};
-
+use self::model::Report;
 use anyhow::{Context, Result};
 use std::{
     io::{self, Write},

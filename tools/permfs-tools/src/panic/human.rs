@@ -181,7 +181,7 @@ fn outcome(p: &PanicRecord) -> String {
 }
 
 fn completeness(p: &PanicRecord) -> String {
-    let sources: Vec<_> = p.sources.iter().map(|s| plain(s)).collect();
+    let sources: Vec<_> = p.sources.iter().map(plain).collect();
     let from = sources.join(", ");
     match (p.complete, p.lines_written) {
         (true, _) => format!("complete, {} lines, from {from}", p.lines),

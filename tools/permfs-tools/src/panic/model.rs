@@ -12,163 +12,163 @@ use std::collections::BTreeMap;
 
 /// Everything that was read. A value that was in no whole line is `null`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// Version of this document's shape.
-    pub version: u32,
+    pub(super) version: u32,
     /// The panics, oldest first.
-    pub panics: Vec<PanicRecord>,
+    pub(super) panics: Vec<PanicRecord>,
     /// Lines torn, cut or overwritten: nothing of them was believed.
-    pub damaged_lines: u64,
+    pub(super) damaged_lines: u64,
     /// Whole lines of a later version of the format.
-    pub unknown_lines: u64,
+    pub(super) unknown_lines: u64,
     /// Files that could not be read.
-    pub unreadable: Vec<Unreadable>,
+    pub(super) unreadable: Vec<Unreadable>,
     /// Where was searched.
-    pub places: Vec<String>,
+    pub(super) places: Vec<String>,
 }
 
 /// One panic.
 #[derive(Debug, Default, Serialize)]
-pub struct PanicRecord {
+pub(super) struct PanicRecord {
     /// Number that all its lines carry, hexadecimal.
-    pub id: String,
+    pub(super) id: String,
     /// All its lines were read.
-    pub complete: bool,
+    pub(super) complete: bool,
     /// Lines read, and lines written if the last one is there.
-    pub lines: u32,
+    pub(super) lines: u32,
     /// Lines that the handler wrote.
-    pub lines_written: Option<u32>,
+    pub(super) lines_written: Option<u32>,
     /// Nanoseconds since 1970.
-    pub wall_ns: Option<u64>,
+    pub(super) wall_ns: Option<u64>,
     /// The same, in UTC, as RFC 3339 has it.
-    pub time: Option<String>,
+    pub(super) time: Option<String>,
     /// Nanoseconds since the kernel started.
-    pub mono_ns: Option<u64>,
+    pub(super) mono_ns: Option<u64>,
     /// The panic's message.
-    pub message: Option<String>,
+    pub(super) message: Option<String>,
     /// The message was longer.
-    pub message_cut: bool,
+    pub(super) message_cut: bool,
     /// The CPU that panicked.
-    pub cpu: Option<u32>,
+    pub(super) cpu: Option<u32>,
     /// `task`, `softirq`, `hardirq` or `nmi`.
-    pub context: Option<String>,
+    pub(super) context: Option<String>,
     /// The task's PID.
-    pub pid: Option<i32>,
+    pub(super) pid: Option<i32>,
     /// The task's name.
-    pub task: Option<String>,
+    pub(super) task: Option<String>,
     /// `kernel`, `halt` or `reboot`.
-    pub strategy: Option<String>,
+    pub(super) strategy: Option<String>,
     /// The kernel's panic timeout, seconds.
-    pub timeout: Option<i32>,
+    pub(super) timeout: Option<i32>,
     /// Volumes mounted.
-    pub volumes_mounted: Option<u32>,
+    pub(super) volumes_mounted: Option<u32>,
     /// Volumes that were told of.
-    pub volumes: Vec<VolumeRecord>,
+    pub(super) volumes: Vec<VolumeRecord>,
     /// Volumes that were not.
-    pub omitted: Option<Omitted>,
+    pub(super) omitted: Option<Omitted>,
     /// How it ended.
-    pub outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
     /// The handler itself panicked, in the stage named.
-    pub nested_in_stage: Option<String>,
+    pub(super) nested_in_stage: Option<String>,
     /// Files that its lines were in.
-    pub sources: Vec<String>,
+    pub(super) sources: Vec<String>,
 }
 
 /// One volume.
 #[derive(Debug, Default, Serialize)]
-pub struct VolumeRecord {
+pub(super) struct VolumeRecord {
     /// Its number in the table of volumes.
-    pub slot: u32,
+    pub(super) slot: u32,
     /// Its device.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Its UUID.
-    pub uuid: Option<String>,
+    pub(super) uuid: Option<String>,
     /// `claimed`, `mounting`, `mounted`, `unmounting`, `failed` or `retired`.
-    pub state: Option<String>,
+    pub(super) state: Option<String>,
     /// I/O in flight when the lines were printed.
-    pub in_flight: Option<u32>,
+    pub(super) in_flight: Option<u32>,
     /// Epoch that took changes.
-    pub running_epoch: Option<u64>,
+    pub(super) running_epoch: Option<u64>,
     /// Newest epoch that was durable.
-    pub durable_epoch: Option<u64>,
+    pub(super) durable_epoch: Option<u64>,
     /// Its allocator.
-    pub allocator: Option<Allocator>,
+    pub(super) allocator: Option<Allocator>,
     /// Its allocator's last events, newest first.
-    pub events: Vec<Event>,
+    pub(super) events: Vec<Event>,
     /// How its I/O was stopped.
-    pub drain: Option<Drain>,
+    pub(super) drain: Option<Drain>,
 }
 
 /// Allocator of a volume.
 #[derive(Debug, Serialize)]
-pub struct Allocator {
+pub(super) struct Allocator {
     /// Shards.
-    pub shards: Option<u64>,
+    pub(super) shards: Option<u64>,
     /// Shards with little space.
-    pub shards_with_pressure: Option<u64>,
+    pub(super) shards_with_pressure: Option<u64>,
     /// Free blocks of 4 KiB.
-    pub free_blocks: Option<u64>,
+    pub(super) free_blocks: Option<u64>,
     /// Blocks promised.
-    pub reserved_blocks: Option<u64>,
+    pub(super) reserved_blocks: Option<u64>,
     /// Allocations refused.
-    pub failed: Option<u64>,
+    pub(super) failed: Option<u64>,
     /// Blocks freed while free.
-    pub double_frees: Option<u64>,
+    pub(super) double_frees: Option<u64>,
     /// Events ever.
-    pub events: Option<u64>,
+    pub(super) events: Option<u64>,
     /// Events that were being written.
-    pub torn_events: Option<u64>,
+    pub(super) torn_events: Option<u64>,
 }
 
 /// An allocator event.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub(super) struct Event {
     /// Place in the order of events.
-    pub seq: Option<u64>,
+    pub(super) seq: Option<u64>,
     /// Nanoseconds since the kernel started.
-    pub mono_ns: Option<u64>,
+    pub(super) mono_ns: Option<u64>,
     /// `alloc-failed`, `double-free`, `hint-collision` or `pressure`.
-    pub kind: Option<String>,
+    pub(super) kind: Option<String>,
     /// CPU.
-    pub cpu: Option<u32>,
+    pub(super) cpu: Option<u32>,
     /// Shard.
-    pub shard: Option<u64>,
+    pub(super) shard: Option<u64>,
     /// Depends on the kind.
-    pub arg: Option<u64>,
+    pub(super) arg: Option<u64>,
 }
 
 /// How far I/O was stopped.
 #[derive(Debug, Serialize)]
-pub struct Drain {
+pub(super) struct Drain {
     /// Nothing was in flight any more.
-    pub drained: Option<bool>,
+    pub(super) drained: Option<bool>,
     /// What was.
-    pub in_flight: Option<u32>,
+    pub(super) in_flight: Option<u32>,
     /// What became of the cache flush.
-    pub flush: Option<String>,
+    pub(super) flush: Option<String>,
 }
 
 /// What had no lines of its own.
 #[derive(Debug, Serialize)]
-pub struct Omitted {
+pub(super) struct Omitted {
     /// Volumes in the table.
-    pub volumes: Option<u32>,
+    pub(super) volumes: Option<u32>,
     /// Volumes for which the table had no room.
-    pub untracked: Option<u32>,
+    pub(super) untracked: Option<u32>,
     /// I/O in flight in them.
-    pub in_flight: Option<u32>,
+    pub(super) in_flight: Option<u32>,
 }
 
 /// The last line.
 #[derive(Debug, Serialize)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Of all volumes.
     #[serde(flatten)]
-    pub drain: Drain,
+    pub(super) drain: Drain,
     /// From the handler's begin to this line.
-    pub elapsed_ns: Option<u64>,
+    pub(super) elapsed_ns: Option<u64>,
     /// `halt` or `reboot`.
-    pub next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 impl PanicRecord {

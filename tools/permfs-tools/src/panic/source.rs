@@ -24,11 +24,11 @@ pub(super) struct Log {
 
 /// A file that may hold a panic and cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
+pub(super) struct Unreadable {
     /// The file.
-    pub file: String,
+    pub(super) file: String,
     /// Why.
-    pub reason: String,
+    pub(super) reason: String,
 }
 
 /// Everything that was found.

@@ -2,7 +2,12 @@
 
 //! The reader against the handler: what one writes, the other understands, or does not believe.
 
-use super::{human, model::Builder, scan::scan, source::Logs, PanicRecord, Report};
+use super::{
+    human,
+    model::{Builder, PanicRecord, Report},
+    scan::scan,
+    source::Logs,
+};
 use permfs_core::{
     alloc::{Event, EventKind},
     crc::crc32c,
