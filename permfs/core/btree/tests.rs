@@ -7,6 +7,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::{btree_map::Entry, BTreeMap, BTreeSet};
 
+mod corrupt;
+
 type Model = BTreeMap<u64, std::vec::Vec<u8>>;
 
 const OWNER: u64 = 42;
@@ -207,52 +209,6 @@ proptest! {
         }
         assert_whole(&tree, &mut s, &model);
     }
-
-    /// Whatever bytes a node holds: no panic, no endless loop, and a change is refused or consistent.
-    #[test]
-    fn corrupt_nodes_are_survived(
-        entries in prop::collection::vec((any_key(), any_len()), 1..400),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), 0usize..4032, 1u8..), 1..12),
-        near_head in any::<bool>(),
-        key in any_key(),
-        len in any_len(),
-    ) {
-        let (mut tree, mut s) = (Tree::empty(OWNER), Mock::default());
-        for &(key, len) in &entries {
-            let _ = tree.insert(&mut s, key, &value(key, len));
-        }
-        let blocks: std::vec::Vec<u64> = s.blocks.keys().copied().collect();
-        for (which, at, bits) in &flips {
-            let at = if near_head { at % 64 } else { *at };
-            s.blocks.get_mut(which.get(&blocks)).unwrap().payload[at] ^= bits;
-        }
-        let whole = s.clone();
-        let _ = tree.get(&mut s, key, |_| Ok(()));
-        let _ = tree.at_or_after(&mut s, key, |_, _| Ok(()));
-        let _ = tree.at_or_before(&mut s, key, |_, _| Ok(()));
-        let mut last = None;
-        let _ = tree.scan(&mut s, 0, |k, _| {
-            assert!(last.is_none_or(|l| k > l));
-            last = Some(k);
-            Ok(true)
-        });
-        let mut nodes = BTreeSet::new();
-        tree.check(&mut s, |seen| {
-            if let Seen::Node { block, .. } = seen {
-                assert!(nodes.insert(block), "block {block} seen twice");
-            }
-            Ok(())
-        }).unwrap();
-        for op in 0..4 {
-            let (mut tree, mut s) = (tree, whole.clone());
-            let _ = match op {
-                0 => tree.insert(&mut s, key, &value(key, len)),
-                1 => tree.update(&mut s, key, &value(key, len)),
-                2 => tree.remove(&mut s, key),
-                _ => tree.destroy_step(&mut s, 3).map(|_| ()),
-            };
-        }
-    }
 }
 
 /// Inserts keys 0 to `n - 1`, each mapped by `order`, and returns the bytes written for each on average.
@@ -395,31 +351,6 @@ fn a_value_that_grows_again_and_again_writes_little_more_than_itself() {
             s.written
         );
         s.written = 0;
-    }
-}
-
-#[test]
-fn a_cycle_is_corruption() {
-    let (mut tree, mut s) = (Tree::empty(OWNER), Mock::default());
-    fill(&mut tree, &mut s, 3000, 100, |i| i);
-    assert_eq!(tree.level, 1);
-    let root = tree.root;
-    let node = read_node(&mut s, root, OWNER, 1).unwrap();
-    let at = node.record(4).unwrap().at + node::KEY;
-    let below = node.key(4).unwrap();
-    let other = node.child(7).unwrap();
-    for child in [root, other, 0, u64::MAX] {
-        s.blocks.get_mut(&root).unwrap().payload[at..at + 8].copy_from_slice(&child.to_le_bytes());
-        assert_eq!(tree.count(&mut s), Err(EFSCORRUPTED));
-        assert_eq!(tree.scan(&mut s, 0, |_, _| Ok(true)), Err(EFSCORRUPTED));
-        assert_eq!(tree.insert(&mut s, below, &[]), Err(EFSCORRUPTED));
-        let mut faults = 0;
-        tree.check(&mut s, |seen| {
-            faults += usize::from(matches!(seen, Seen::Fault { .. }));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(faults, 1);
     }
 }
 

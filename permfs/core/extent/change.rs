@@ -93,6 +93,10 @@ impl Fork {
             if runs == max_runs {
                 break;
             }
+            if runs > 0 && run.end() > to {
+                // It overlaps the run that was unmapped before it.
+                return Err(EFSCORRUPTED);
+            }
             runs += 1;
             work.cut(s, run, part)?;
             freed(s, part.phys, part.len)?;

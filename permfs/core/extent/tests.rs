@@ -265,3 +265,38 @@ fn a_long_list_becomes_a_tree_and_a_list_again() {
     assert!(matches!(&fork, Fork::List(list) if list.len() == 8));
     assert!(s.blocks.is_empty());
 }
+
+#[test]
+fn overlapping_runs_in_a_tree_are_corruption() {
+    let mut s = Mock::default();
+    let mut tree = Tree::empty(OWNER);
+    for (logical, len) in [(0, 10), (5, 10)] {
+        let value = Run::new(logical, 100 + u64::from(logical), len)
+            .unwrap()
+            .to_value();
+        tree.insert(&mut s, logical.into(), value.as_bytes())
+            .unwrap();
+    }
+    let mut fork = Fork::Tree(tree);
+    let listed = fork.for_each(&mut s, 0, |_| Ok(true));
+    assert_eq!(listed, Err(EFSCORRUPTED));
+    let removed = fork.remove(&mut s, OWNER, 0, 100, 9, |_, _, _| Ok(()));
+    assert_eq!(removed, Err(EFSCORRUPTED));
+    for (key, len, phys) in [
+        (0, 0, 9),
+        (0, 1, 0),
+        (1 << 32, 1, 9),
+        (u64::from(u32::MAX), 2, 9),
+    ] {
+        let (mut s, mut tree) = (Mock::default(), Tree::empty(OWNER));
+        let value = ExtentValue {
+            len: U32::new(len),
+            phys: U64::new(phys),
+        };
+        tree.insert(&mut s, key, value.as_bytes()).unwrap();
+        assert_eq!(
+            Fork::Tree(tree).for_each(&mut s, 0, |_| Ok(true)),
+            Err(EFSCORRUPTED)
+        );
+    }
+}
