@@ -45,6 +45,16 @@ pub struct Pos {
     pub epoch: u64,
 }
 
+impl Pos {
+    /// The older of two places, either of which may not be there.
+    pub fn older(a: Option<Pos>, b: Option<Pos>) -> Option<Pos> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(if b.lsn < a.lsn { b } else { a }),
+            (one, None) | (None, one) => one,
+        }
+    }
+}
+
 /// Where the ring stands on the device, and which part of it is in use.
 pub struct Ring {
     /// First sector on the device.
@@ -119,14 +129,16 @@ impl Ring {
         }
     }
 
-    /// Whether records of these lengths in bytes fit, one behind the other, without touching the tail's.
-    pub fn fits(&self, lengths: &[usize]) -> bool {
+    /// Whether records of these lengths in bytes fit, one behind the other, without touching the tail's
+    /// or the one at `kept`.
+    pub fn fits(&self, lengths: &[usize], kept: Option<u64>) -> bool {
+        let floor = kept.map_or(self.tail.lsn, |lsn| lsn.min(self.tail.lsn));
         let mut at = self.head;
         for &bytes in lengths.iter().filter(|&&bytes| bytes > 0) {
             let sectors = self.sectors_of(bytes);
             at = self.place(at, sectors) + sectors;
         }
-        at - self.tail.lsn <= self.sectors && at < MAX_LSN
+        at - floor <= self.sectors && at < MAX_LSN
     }
 
     /// Sectors between tail and head.

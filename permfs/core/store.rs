@@ -7,15 +7,16 @@
 //! the log, and [`HomeBatch::write`] writes committed blocks home. Both own copies of what they write.
 //!
 //! One `Sealed` and one `HomeBatch` may be under way at a time. An operation that finds the log full
-//! never waits for their owners: it writes the sealed record itself (the same bytes to the same
-//! place), and logs anew what is in the batch, so that it is independent of the batch's fate.
+//! does not wait for their owners: it writes the sealed record itself (the same bytes to the same
+//! place), and logs anew what is in the batch, so that it is independent of the batch's fate. Only
+//! when the log comes round to the place of a record whose owner has still not written it, it waits.
 
 use crate::{
     alloc::Allocator,
     device::BlockDevice,
     format::*,
     geometry::Geometry,
-    journal::{header::JournalHeader, record, replay, Ring, OP_BYTES},
+    journal::{header::JournalHeader, record, replay, Pos, Ring, OP_BYTES},
     meta::MetaRead,
     panic::SlotGuard,
 };
@@ -53,6 +54,8 @@ struct Epoch {
     revokes: KVec<u64>,
     /// Blocks freed: they may be reused when the epoch is durable.
     frees: KVec<BlockRun>,
+    /// First record that replay needs for one of the freed blocks, while the epoch is not durable.
+    pinned: Option<Pos>,
     /// Bytes of the epoch's record, at most.
     bytes: usize,
 }
@@ -60,10 +63,10 @@ struct Epoch {
 /// An epoch whose record is being written.
 struct InFlight {
     record: Arc<record::Record>,
-    lsn: u64,
     /// Blocks of which the record holds whole images.
     images: KVec<u64>,
     frees: KVec<BlockRun>,
+    pinned: Option<Pos>,
 }
 
 /// Transactional metadata on a device.
@@ -81,6 +84,8 @@ pub struct Store<D: BlockDevice> {
     /// Newest epoch that is durable.
     durable: u64,
     in_flight: Option<InFlight>,
+    /// A record that is durable, but that the one who sealed it may still be about to write.
+    lent: Option<Arc<record::Record>>,
     /// Blocks of the home batch that somebody writes without the lock, sorted.
     batch: Option<KVec<u64>>,
     /// Freed by durable epochs, but in the home batch, or not yet discarded.
@@ -202,6 +207,9 @@ impl<D: BlockDevice> Store<D> {
         if !self.has_room() {
             self.log_batch_again()?;
         }
+        if !self.has_room() {
+            self.wait_for_writer()?;
+        }
         if self.has_room() {
             Ok(())
         } else {
@@ -217,7 +225,10 @@ impl<D: BlockDevice> Store<D> {
         let again = self.batch.as_ref().map_or(0, |blocks| {
             record::HEADER_BYTES + blocks.len() * (record::ENTRY_SIZE + BLOCK_SIZE)
         });
-        self.ring.fits(&[running, again])
+        self.ring.fits(
+            &[running, again],
+            self.lent.as_deref().map(|record| record.lsn),
+        )
     }
 
     /// Whether a commit should be made soon by somebody who need not wait for it: the running epoch's
@@ -271,6 +282,7 @@ impl Epoch {
             touched: KVec::new(),
             revokes: KVec::new(),
             frees: KVec::new(),
+            pinned: None,
             bytes: 0,
         }
     }

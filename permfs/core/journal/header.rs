@@ -201,6 +201,7 @@ fn parse(sector: &[u8], block: u64, uuid: &[u8; 16]) -> Option<Head> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     const UUID: [u8; 16] = *b"0123456789abcdef";
 

@@ -13,7 +13,7 @@ use crate::{
     device::{BlockDevice, WriteFlags},
     format::*,
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::atomic::Atomic};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
 
@@ -98,12 +98,16 @@ impl Entry {
 pub struct Record {
     /// Epoch that it makes durable.
     pub epoch: u64,
+    /// Its place in the log.
+    pub lsn: u64,
     /// First sector on the device.
     pub sector: u64,
     /// The record, padded.
     pub bytes: KVVec<u8>,
     /// Whether data that the epoch refers to may still be in the device's cache.
     pub preflush: bool,
+    /// Not zero when the one who sealed it will not write it any more.
+    pub let_go: Atomic<u32>,
 }
 
 impl Record {
@@ -255,6 +259,7 @@ pub fn for_each_entry(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{vec, vec::Vec};
 
     const UUID: [u8; 16] = [3; 16];
 

@@ -259,6 +259,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn ranges_cover_what_was_added_and_stay_apart() {

@@ -102,14 +102,21 @@ impl<D: BlockDevice> Store<D> {
             lsn: self.ring.head,
             epoch: self.epoch.number,
         };
-        let under_way = self.in_flight.as_ref().map(|f| Pos {
-            lsn: f.lsn,
+        let in_flight = self.in_flight.as_ref();
+        let under_way = in_flight.map(|f| Pos {
+            lsn: f.record.lsn,
             epoch: f.record.epoch,
         });
-        let needed = self.cache.iter().filter_map(|(_, buffer)| buffer.first);
+        let pinned = [
+            under_way,
+            in_flight.and_then(|f| f.pinned),
+            self.epoch.pinned,
+        ];
+        let needed = self.cache.iter().map(|(_, buffer)| buffer.first);
         let tail = needed
-            .chain(under_way)
-            .fold(end, |a, b| if b.lsn < a.lsn { b } else { a });
+            .chain(pinned)
+            .fold(Some(end), Pos::older)
+            .unwrap_or(end);
         if tail.lsn == self.ring.tail.lsn {
             return Ok(());
         }

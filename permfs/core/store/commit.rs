@@ -11,7 +11,13 @@ use crate::{
         Pos,
     },
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Release},
+        Arc, //
+    }, //
+};
 
 /// A closed epoch on its way to the log, or a flush that a commit without changes needs.
 ///
@@ -29,11 +35,24 @@ impl Sealed {
         self.epoch
     }
 
-    /// Writes it durably: one write, with at most one flush before it and one behind it.
+    /// Writes it durably: one write, with at most one flush before it and one behind it. Once.
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
         match &self.record {
-            Some(record) => record.write(dev),
+            Some(record) if record.let_go.load(Acquire) == 0 => {
+                let outcome = record.write(dev);
+                record.let_go.store(1, Release);
+                outcome
+            }
+            Some(_) => Err(EINVAL),
             None => dev.flush(),
+        }
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        if let Some(record) = &self.record {
+            record.let_go.store(1, Release);
         }
     }
 }
@@ -126,9 +145,11 @@ impl<D: BlockDevice> Store<D> {
         let block = sector / SECTORS_PER_BLOCK;
         let record = Record {
             epoch,
+            lsn,
             sector,
             bytes: builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?,
             preflush: self.data_unflushed,
+            let_go: Atomic::<u32>::new(0),
         };
         Ok((record, Pos { lsn, epoch }))
     }
@@ -150,9 +171,9 @@ impl<D: BlockDevice> Store<D> {
         self.data_unflushed = false;
         self.in_flight = Some(InFlight {
             record,
-            lsn: pos.lsn,
             images,
             frees: closed.frees,
+            pinned: closed.pinned,
         });
         self.publish_epochs();
     }
@@ -162,12 +183,19 @@ impl<D: BlockDevice> Store<D> {
     /// On success the epoch is durable and what it freed may be reused. On failure the store has failed
     /// for good: nobody knows what the log holds now, so nothing more may be promised.
     pub fn complete(&mut self, sealed: Sealed, outcome: Result) -> Result {
-        let Some(record) = sealed.record else {
+        let Some(record) = sealed.record.clone() else {
             if outcome.is_err() {
                 self.data_unflushed = true;
             }
             return outcome;
         };
+        if self
+            .lent
+            .as_ref()
+            .is_some_and(|lent| Arc::ptr_eq(lent, &record))
+        {
+            self.lent = None;
+        }
         if outcome.is_err() || self.failed {
             self.fail();
             return outcome.and(Err(EIO));
@@ -197,15 +225,40 @@ impl<D: BlockDevice> Store<D> {
     /// Writes the record that somebody has sealed and not completed: the same bytes to the same
     /// place, so it does not matter which of the two writes comes first, or that there are two.
     fn settle(&mut self) -> Result {
+        if self.failed {
+            return Err(EIO);
+        }
         let Some(in_flight) = &self.in_flight else {
             return Ok(());
         };
         let outcome = in_flight.record.write(&self.dev);
         match outcome {
-            Ok(()) => self.epoch_is_durable(),
+            Ok(()) => {
+                self.lent = Some(in_flight.record.clone());
+                self.epoch_is_durable();
+            }
             Err(_) => self.fail(),
         }
         outcome
+    }
+
+    /// The ring has come round to a record that was written for its owner, who may be about to write
+    /// it too: nothing else may go there before (SAME BYTES). Each look is a read from the device, so
+    /// that the owner gets to run; `EIO` if it does not in many of them.
+    pub(super) fn wait_for_writer(&mut self) -> Result {
+        const LOOKS: usize = 1 << 16;
+        let Some(record) = &self.lent else {
+            return Ok(());
+        };
+        let mut sector = KVec::<u8>::zeroed(self.dev.sector_size(), GFP_KERNEL)?;
+        for _ in 0..LOOKS {
+            if record.let_go.load(Acquire) != 0 {
+                self.lent = None;
+                return Ok(());
+            }
+            self.dev.read(record.sector, &mut sector)?;
+        }
+        Err(EIO)
     }
 
     fn epoch_is_durable(&mut self) {
@@ -213,7 +266,7 @@ impl<D: BlockDevice> Store<D> {
             return;
         };
         let pos = Pos {
-            lsn: done.lsn,
+            lsn: done.record.lsn,
             epoch: done.record.epoch,
         };
         self.durable = pos.epoch;

@@ -57,6 +57,7 @@ impl<D: BlockDevice> Store<D> {
             epoch: Epoch::new(next.epoch),
             durable: last.epoch,
             in_flight: None,
+            lent: None,
             batch: None,
             parked: KVec::new(),
             discards: KVec::new(),
@@ -105,6 +106,8 @@ impl<D: BlockDevice> Store<D> {
                 self.dev.flush()?;
             }
         }
+        // The kernel's vector holds its borrows until it is dropped.
+        drop(batch);
         self.overlay = replay::DataBlocks::new();
         Ok(())
     }

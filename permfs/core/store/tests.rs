@@ -1,3 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tests of the store on a device in memory.
+
+mod crash;
+mod device;
+mod rig;
+mod unit;

@@ -7,7 +7,7 @@
 use super::{BlockRun, Epoch, Store};
 use crate::{
     device::BlockDevice,
-    journal::{record::ENTRY_SIZE, OP_BYTES},
+    journal::{record::ENTRY_SIZE, Pos, OP_BYTES},
 };
 use kernel::prelude::*;
 
@@ -99,6 +99,8 @@ impl<D: BlockDevice> Store<D> {
         while let Some(block) = self.undo.freed.pop() {
             if let Some(buffer) = self.cache.remove(block) {
                 self.epoch.bytes = self.epoch.bytes.saturating_sub(buffer.cost());
+                // A crash before the epoch is durable needs the block as it was (FREED PIN).
+                self.epoch.pinned = Pos::older(self.epoch.pinned, buffer.first);
             }
         }
         self.undo.clear();
