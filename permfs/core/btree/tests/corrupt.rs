@@ -5,7 +5,7 @@
 use super::*;
 
 proptest! {
-    /// Whatever bytes a node holds: no panic, no endless loop, and a change is refused or consistent.
+    /// Whatever bytes nodes hold: no panic, no endless loop, no block freed that is not the tree's.
     #[test]
     fn corrupt_nodes_are_survived(
         entries in prop::collection::vec((any_key(), any_len()), 1..400),
