@@ -422,6 +422,12 @@ impl Allocator {
         self.space.available()
     }
 
+    /// Blocks that metadata may still get, and the reserve that it has to itself: with less than that
+    /// left, data has run out, and metadata lives on what was kept for it.
+    pub fn metadata_left(&self) -> (u64, u64) {
+        self.space.for_metadata()
+    }
+
     /// Promises `blocks` blocks to delayed allocation: [`Allocator::alloc_reserved`] will find them.
     ///
     /// Errors: `ENOSPC`, and then nothing is promised.

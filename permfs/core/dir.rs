@@ -83,6 +83,10 @@ fn each_collision<M: MetaRead>(
         if key >= base + COLLISIONS {
             return Ok(false);
         }
+        // Only a node that is out of order can give it.
+        if key < base {
+            return Err(EFSCORRUPTED);
+        }
         Ok(f(tree_entry(key, value)?))
     })
 }

@@ -139,7 +139,8 @@ pub fn remove(area: &mut KVec<u8>, key: u64) -> Result {
     if let Some(tail) = area.get_mut(kept..) {
         tail.fill(0);
     }
-    area.truncate(kept.next_multiple_of(STEP));
+    // A step's room stays, so that names that come and go do not change the record's length.
+    area.truncate((kept + STEP).next_multiple_of(STEP));
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! claimed on disk and entered in the map by one operation. So a crash finds no block in a map that
 //! does not hold the file's data.
 
-use super::{view::View, Volume};
+use super::{view::View, Job, Volume};
 use crate::{
     device::BlockDevice,
     extent::{Fork, Mapping},
@@ -68,7 +68,10 @@ impl<D: BlockDevice> Volume<D> {
         mtime: Option<Time>,
     ) -> Result {
         let mut unused = KVec::new();
-        let outcome = self.finish_cut(ino).and_then(|()| {
+        let ready = self
+            .finish_cut(ino)
+            .and_then(|()| self.must_have_room(Job::Map));
+        let outcome = ready.and_then(|()| {
             self.change(|v| {
                 let (mut rec, mut fork) = v.load_file(ino)?;
                 let added = v.enter_run(ino, &mut fork, (logical, phys, len), &mut unused)?;

@@ -4,7 +4,7 @@
 
 use super::{
     view::{must_exist, View},
-    NewInode, Unlinked, Volume,
+    Job, NewInode, Unlinked, Volume,
 };
 use crate::{
     device::BlockDevice,
@@ -47,6 +47,7 @@ impl<D: BlockDevice> Volume<D> {
         {
             return Err(EINVAL);
         }
+        self.must_have_room(Job::Name)?;
         self.change(|v| {
             let mut dir = v.load_live_dir(dir)?;
             let mut rec = v.new_record(&dir, new)?;
@@ -64,6 +65,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Gives `ino` another name. Errors: `EPERM` for a directory, `EMLINK`, `ENOENT`, as `create`.
     pub fn link(&mut self, ino: u64, dir: u64, name: &[u8], now: Time) -> Result {
         check_name(name)?;
+        self.must_have_room(Job::Name)?;
         self.change(|v| {
             let mut rec = v.load(ino)?;
             if rec.is_dir() {

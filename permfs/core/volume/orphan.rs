@@ -137,7 +137,7 @@ impl<D: BlockDevice> View<'_, Op<'_, D>> {
     }
 
     /// One step of a truncation that the orphan tree remembers; says whether it was the last.
-    fn cut_some(&mut self, ino: u64) -> Result<bool> {
+    pub(super) fn cut_some(&mut self, ino: u64) -> Result<bool> {
         let Some(orphan) = self.orphan(ino)? else {
             return Ok(true);
         };

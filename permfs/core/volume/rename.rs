@@ -5,7 +5,7 @@
 use super::{
     namespace::check_name,
     view::{must_exist, View},
-    RenameFlags, Renamed, Volume,
+    Job, RenameFlags, Renamed, Volume,
 };
 use crate::{
     device::BlockDevice,
@@ -55,6 +55,7 @@ impl<D: BlockDevice> Volume<D> {
                 name: new_name,
             },
         );
+        self.must_have_room(Job::Name)?;
         self.change(|v| {
             let source = v.find_in(&old)?.ok_or(ENOENT)?;
             v.load_live_dir(new.dir)?;

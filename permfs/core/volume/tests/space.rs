@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A full volume.
+
+use super::rig::*;
+use crate::{format::ROOT_INO, inode::S_IFREG, volume::Volume};
+use kernel::prelude::*;
+
+/// Writes single blocks, scattered, until there is no more; says how many.
+fn fill(v: &mut Volume<Dev>, ino: u64) -> u32 {
+    for i in 0.. {
+        if let Err(e) = write(v, ino, i * 3, 1) {
+            assert_eq!(e, ENOSPC);
+            return i;
+        }
+    }
+    0
+}
+
+#[test]
+fn a_full_volume_stays_whole_and_can_be_emptied() {
+    let mut v = mount(&format(1024));
+    let f = file(&mut v, ROOT_INO, b"f");
+    assert!(fill(&mut v, f) > 100);
+    commit_and_check(&mut v);
+    // Metadata has its reserve; when that is gone too, everything that needs a block fails cleanly.
+    let mut made = 0;
+    let outcome = loop {
+        let name = format!("{:0200}", made);
+        let outcome = if made % 3 == 0 {
+            symlink(&mut v, ROOT_INO, name.as_bytes(), &[b't'; 4000])
+        } else {
+            make(&mut v, ROOT_INO, name.as_bytes(), S_IFREG)
+        };
+        match outcome {
+            Ok(_) => made += 1,
+            Err(e) => break e,
+        }
+        assert!(made < 5000, "the volume never gets full");
+    };
+    assert_eq!(outcome, ENOSPC);
+    commit_and_check(&mut v);
+    let before = list(&mut v, ROOT_INO);
+    for name in ["g", "h", "i"] {
+        let long = format!("{name:x>250}");
+        let _ = symlink(&mut v, ROOT_INO, long.as_bytes(), &[b't'; 4000]);
+    }
+    assert_eq!(list(&mut v, ROOT_INO), before);
+    v = crash(v);
+    assert_eq!(list(&mut v, ROOT_INO), before);
+    // Freeing works on a full volume.
+    for (name, ..) in before {
+        let gone = v.unlink(ROOT_INO, name.as_bytes(), at(9)).unwrap();
+        v.evict(gone.ino).unwrap();
+    }
+    v.sync().unwrap();
+    assert_eq!(commit_and_check(&mut v), 0);
+    let g = file(&mut v, ROOT_INO, b"again");
+    assert!(fill(&mut v, g) > 100);
+    assert_eq!(v.take_report(), None);
+}
+
+#[test]
+fn promises_are_kept_when_others_fill_the_volume() {
+    let mut v = mount(&format(1024));
+    let (f, g) = (file(&mut v, ROOT_INO, b"f"), file(&mut v, ROOT_INO, b"g"));
+    v.reserve_space(50).unwrap();
+    assert_eq!(v.reserve_space(100_000), Err(ENOSPC));
+    fill(&mut v, f);
+    assert_eq!(v.statfs().blocks_available, 0);
+    assert_eq!(v.reserve_extent(g, 0, 50, false), Err(ENOSPC));
+    let mut done = 0;
+    while done < 50 {
+        let (phys, len) = v.reserve_extent(g, done, 50 - done, true).unwrap();
+        v.commit_extent(g, done, phys, len, None, None).unwrap();
+        done += len;
+    }
+    assert_eq!(v.iget(g).unwrap().attr.blocks, 50);
+    commit_and_check(&mut v);
+}
