@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+# What the scenarios in this folder share. A scenario begins with
+#   . "$(dirname "$0")/lib.sh"
+# and runs on the host; scripts/vm-test starts it, or `bash tests/vm/NAME.sh` by hand. It fails by the first command
+# that fails, by `fail`, or by a warning of the guest's kernel: in these runs every WARN is a panic.
+# shellcheck shell=bash
+# shellcheck disable=SC2016
+set -euo pipefail
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ -z "${VM_TEST_DIR:-}" ]; then
+	VM_TEST_DIR=$REPO/build/vm-test/$(basename "$0" .sh)
+	rm -rf "$VM_TEST_DIR"
+	mkdir -p "$VM_TEST_DIR"
+fi
+DIR=$VM_TEST_DIR
+# The checks that run in the guest, as the guest sees them.
+# shellcheck disable=SC2034 # for scenarios
+GUEST=/run/permfs/files/guest
+VM_RUNS=0
+
+fail() {
+	echo "fail: $*"
+	exit 1
+}
+
+skip() {
+	echo "skip: $*"
+	exit 77
+}
+
+# note TEXT: stands beside the scenario's name in the runner's output; the last one counts.
+note() {
+	echo "note: $*"
+}
+
+# disk NAME SIZE: a new, empty image; prints its path.
+disk() {
+	rm -f "$DIR/$1.img"
+	truncate -s "$2" "$DIR/$1.img"
+	echo "$DIR/$1.img"
+}
+
+# console: the log of the last run's console.
+console() {
+	cat "$DIR/console.$VM_RUNS"
+}
+
+# vm [OPTIONS] -- CMD...: one run of the test machine; its output and status.
+vm() {
+	VM_RUNS=$((VM_RUNS + 1))
+	"$REPO/scripts/vm" --append panic_on_warn=1 --keep-console "$DIR/console.$VM_RUNS" --files "$REPO/tests/vm/guest" "$@"
+}
+
+# vm_status STATUS [OPTIONS] -- CMD...: a run that must end with that status. Its output goes to $DIR/out.
+vm_status() {
+	local want=$1 status=0
+	shift
+	vm "$@" >"$DIR/out" 2>"$DIR/err" || status=$?
+	cat "$DIR/out" "$DIR/err"
+	[ "$status" = "$want" ] || fail "the run ended with $status, not $want: ${*: -1}"
+}
+
+# vm_panic MESSAGE [OPTIONS] -- CMD...: a run in which the kernel must panic, with MESSAGE (an extended regular
+# expression) as the reason; any other death fails the scenario.
+vm_panic() {
+	local why=$1
+	shift
+	vm_status 125 "$@"
+	console | grep -qE "Kernel panic - not syncing: $why" || fail "no panic with the reason '$why' on the console"
+}
+
+# expect TEXT FILE: a line that contains TEXT must stand in FILE.
+expect() {
+	grep -qF -- "$1" "$2" || fail "'$1' does not stand in $2"
+}
