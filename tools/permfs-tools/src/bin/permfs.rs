@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `permfs`: looking at volumes and at what panics left.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use permfs_tools::{info, man, panic};
+
+/// Exit status of a failure, as clap's own for wrong usage.
+const FAILED: u8 = 2;
+
+/// Look at PermFS volumes and at what kernel panics left
+#[derive(Parser, Debug)]
+#[command(name = "permfs", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Info(info::InfoArgs),
+    Panic(panic::PanicArgs),
+    #[command(hide = true)]
+    Man(man::ManArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Info(args) => info::run(&args),
+        Command::Panic(args) => panic::run(&args),
+        Command::Man(args) => man::run(&args, Args::command()),
+    };
+    outcome.unwrap_or_else(|e| {
+        eprintln!("permfs: {e:#}");
+        ExitCode::from(FAILED)
+    })
+}
