@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The block device of a mount, for metadata.
+//!
+//! C headers: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h), [`include/linux/bio.h`](srctree/include/linux/bio.h)
+//!
+//! All calls block until the device has answered. Sectors are 512 bytes.
+
+use crate::{bindings, scope::NoIo};
+use core::ptr::NonNull;
+use kernel::{error::to_result, prelude::*};
+
+mod request;
+
+use self::request::{Bounce, Chain};
+
+/// Bytes in a sector.
+pub const SECTOR_SIZE: usize = 512;
+
+/// How to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteFlags {
+    /// Have the device flush its cache before: what was written earlier is durable before this is.
+    pub preflush: bool,
+    /// The data is durable when the call returns, not only in the device's cache.
+    pub fua: bool,
+    /// It is metadata, for those who trace.
+    pub meta: bool,
+    /// Somebody waits for it.
+    pub sync: bool,
+}
+
+impl WriteFlags {
+    fn opf(self) -> u32 {
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        bindings::VFS_CONST_REQ_OP_WRITE
+            | flag(self.preflush, bindings::VFS_CONST_REQ_PREFLUSH)
+            | flag(self.fua, bindings::VFS_CONST_REQ_FUA)
+            | flag(self.meta, bindings::VFS_CONST_REQ_META)
+            | flag(self.sync, bindings::VFS_CONST_REQ_SYNC)
+    }
+}
+
+/// A handle on an open block device. It keeps the device open, also past unmount.
+///
+/// # Invariants
+///
+/// `file` is an open file of a block device, and one reference on it is ours.
+pub struct BlockDevice {
+    file: NonNull<bindings::file>,
+}
+
+// SAFETY: References on files may be dropped, and bios submitted, from any thread.
+unsafe impl Send for BlockDevice {}
+// SAFETY: As above.
+unsafe impl Sync for BlockDevice {}
+
+impl BlockDevice {
+    /// # Safety
+    ///
+    /// `file` is an open file of a block device.
+    pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Self {
+        // INVARIANT: By the call.
+        // SAFETY: By the contract it is not null and has a reference.
+        Self { file: unsafe { NonNull::new_unchecked(bindings::vfs_helper_get_file(file)) } }
+    }
+
+    fn bdev(&self) -> *mut bindings::block_device {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_file_bdev(self.file.as_ptr()) }
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_nr_bytes(self.bdev()) }
+    }
+
+    /// Size in sectors.
+    pub fn sectors(&self) -> u64 {
+        self.bytes() / SECTOR_SIZE as u64
+    }
+
+    /// Logical block size in bytes: what positions and lengths must be multiples of.
+    pub fn logical_block_size(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_logical_block_size(self.bdev()) }
+    }
+
+    /// Physical block size in bytes: what the device writes at once.
+    pub fn physical_block_size(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_physical_block_size(self.bdev()) }
+    }
+
+    /// Whether the device has a volatile write cache.
+    pub fn has_write_cache(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_write_cache(self.bdev()) }
+    }
+
+    /// Whether the device itself can write through its cache; if not, the block layer flushes after each such write.
+    pub fn has_fua(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_fua(self.bdev()) }
+    }
+
+    /// Whether the device takes no writes.
+    pub fn is_read_only(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_read_only(self.bdev()) }
+    }
+
+    /// Whether the device can be told that sectors are not needed.
+    pub fn supports_discard(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_bdev_max_discard_sectors(self.bdev()) != 0 }
+    }
+
+    /// Checks that a range is whole logical blocks of the device.
+    fn check(&self, sector: u64, len: usize) -> Result {
+        let start = sector.checked_mul(SECTOR_SIZE as u64).ok_or(EINVAL)?;
+        let end = start.checked_add(len as u64).ok_or(EINVAL)?;
+        if (start | end) & (u64::from(self.logical_block_size()) - 1) != 0 {
+            return Err(EINVAL);
+        }
+        if end > self.bytes() {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// Reads from `sector` on; `buf` is a multiple of the logical block size.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what is not aligned, `EIO` past the end and for what the device cannot read, `ENOMEM`. The content of
+    /// `buf` is then undefined.
+    pub fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
+        let _noio = NoIo::enter();
+        self.check(sector, buf.len())?;
+        if buf.is_empty() {
+            return Ok(());
+        }
+        let bdev = self.bdev();
+        let opf = bindings::VFS_CONST_REQ_OP_READ | bindings::VFS_CONST_REQ_META | bindings::VFS_CONST_REQ_SYNC;
+        if request::is_dmaable(bdev, buf) {
+            let mut chain = Chain::new(bdev, opf);
+            // SAFETY: `buf` is ours until `finish` has waited for the reads into it; `check` has seen the range.
+            unsafe { chain.add(sector, buf.as_mut_ptr(), buf.len()) };
+            chain.finish()?;
+            request::read_done(buf);
+            return Ok(());
+        }
+        let mut bounce = Bounce::new(buf.len())?;
+        self.read(sector, &mut bounce)?;
+        buf.copy_from_slice(&bounce);
+        Ok(())
+    }
+
+    /// Writes from `sector` on; `buf` is a multiple of the logical block size.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]. What was written of it is then unknown.
+    pub fn write(&self, sector: u64, buf: &[u8], flags: WriteFlags) -> Result {
+        self.write_batch(&[(sector, buf)], flags)
+    }
+
+    /// Writes all of `writes`, each a sector and its data, and waits for all. With `preflush` the flush comes before
+    /// every one of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]; any that fails fails the call, and what was written is then unknown. Arguments are checked
+    /// before anything is submitted.
+    pub fn write_batch(&self, writes: &[(u64, &[u8])], flags: WriteFlags) -> Result {
+        // The caller may be what memory reclaim waits for.
+        let _noio = NoIo::enter();
+        let mut flags = flags;
+        for (sector, buf) in writes {
+            self.check(*sector, buf.len())?;
+        }
+        // A flag on one bio orders that bio only.
+        if flags.preflush && (writes.len() != 1 || writes[0].1.len() > request::MAX_ONE_BIO) {
+            self.flush()?;
+            flags.preflush = false;
+        }
+        let bdev = self.bdev();
+        let mut bounces = KVec::new();
+        for (_, buf) in writes {
+            if !buf.is_empty() && !request::is_dmaable(bdev, buf) {
+                let mut bounce = Bounce::new(buf.len())?;
+                bounce.copy_from_slice(buf);
+                bounces.push(bounce, GFP_KERNEL)?;
+            }
+        }
+        let mut bounces = bounces.iter();
+        let mut chain = Chain::new(bdev, flags.opf());
+        request::with_plug(|| -> Result {
+            for (sector, buf) in writes.iter().filter(|(_, buf)| !buf.is_empty()) {
+                let data: &[u8] = if request::is_dmaable(bdev, buf) { buf } else { bounces.next().ok_or(EIO)? };
+                // SAFETY: The data is borrowed until after `finish` (or the drop of the chain, which waits as well), and
+                // a write only reads it; `check` has seen the range.
+                unsafe { chain.add(*sector, data.as_ptr().cast_mut(), data.len()) };
+            }
+            Ok(())
+        })?;
+        chain.finish()
+    }
+
+    /// Makes what the device has acknowledged durable.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`.
+    pub fn flush(&self) -> Result {
+        // SAFETY: By the type invariant.
+        to_result(unsafe { bindings::blkdev_issue_flush(self.bdev()) })
+    }
+
+    /// Tells the device that `sectors` sectors from `sector` on are not needed.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if it does not care, `EINVAL`, `EIO`.
+    pub fn discard(&self, sector: u64, sectors: u64) -> Result {
+        let len = usize::try_from(sectors).ok().and_then(|n| n.checked_mul(SECTOR_SIZE)).ok_or(EINVAL)?;
+        self.check(sector, len)?;
+        // SAFETY: By the type invariant.
+        to_result(unsafe {
+            bindings::blkdev_issue_discard(self.bdev(), sector, sectors, bindings::VFS_CONST_GFP_NOIO)
+        })
+    }
+}
+
+impl Clone for BlockDevice {
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant.
+        unsafe { Self::from_file(self.file.as_ptr()) }
+    }
+}
+
+impl Drop for BlockDevice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the reference is ours.
+        unsafe { bindings::fput(self.file.as_ptr()) };
+    }
+}

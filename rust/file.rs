@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    bindings,
+    fs::{Complete, FileSystem},
+    inode::{FileType, Inode, Locked, Read, Write},
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::{to_result, VTABLE_DEFAULT_ERROR},
+    prelude::*,
+    types::Opaque,
+};
+
+mod mmap;
+mod read_write;
+mod vtable;
+
+/// An open file of a filesystem of type `T`.
+///
+/// # Invariants
+///
+/// References point at a valid `struct file` whose inode is of type `T` and stays while they live.
+#[repr(transparent)]
+pub struct File<T: FileSystem>(Opaque<bindings::file>, PhantomData<T>);
+
+impl<T: FileSystem> File<T> {
+    /// # Safety
+    ///
+    /// The type invariants hold for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
+        // SAFETY: By the contract; `File` is transparent over `file`.
+        unsafe { &*file.cast() }
+    }
+
+    fn as_ptr(&self) -> *mut bindings::file {
+        self.0.get()
+    }
+
+    /// The inode.
+    pub fn inode(&self) -> &Inode<T> {
+        // SAFETY: By the type invariant.
+        unsafe { Inode::from_raw(bindings::vfs_helper_file_inode(self.as_ptr())) }
+    }
+
+    /// The `O_*` flags.
+    pub fn flags(&self) -> u32 {
+        // SAFETY: By the type invariant. `fcntl` may change some of them at any time.
+        unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }
+    }
+
+    /// Writes the dirty pages of bytes `start..=end`, waits, and reports what went wrong since this file last asked.
+    ///
+    /// # Errors
+    ///
+    /// The error of any writeback since then, once for each open file.
+    pub fn write_and_wait_range(&self, start: u64, end: u64) -> Result {
+        let offset = |pos: u64| i64::try_from(pos).unwrap_or(i64::MAX);
+        // SAFETY: By the type invariant.
+        to_result(unsafe { bindings::file_write_and_wait_range(self.as_ptr(), offset(start), offset(end)) })
+    }
+}
+
+/// `struct file_operations` that are the filesystem's own. Reading, writing, mapping, splicing and seeking are done by
+/// this crate over [`IomapOperations`](crate::iomap::IomapOperations).
+#[vtable]
+pub trait FileOperations: FileSystem {
+    /// Emits entries from [`DirContext::pos`] on, until there are no more or [`DirContext::emit`] says that the reader
+    /// has enough. Positions are the filesystem's own, below `2^63`; 0 is the start.
+    fn iterate_shared(file: &File<Self>, dir: &Locked<'_, Self, Read>, ctx: &mut DirContext) -> Result;
+
+    /// Makes bytes `start..=end` and what is needed to read them durable, and with `datasync` nothing more. Also for
+    /// directories. Writes the pages itself, with [`File::write_and_wait_range`]. Optional (`EINVAL`).
+    fn fsync(_file: &File<Self>, _inode: &Inode<Self>, _start: u64, _end: u64, _datasync: bool) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Allocates, punches or zeroes; `mode` has `FALLOC_FL_*` bits. Direct I/O was waited for, `invalidate_lock` is held
+    /// exclusively, and privileges and times were updated. Optional (`EOPNOTSUPP`).
+    fn fallocate(
+        _file: &File<Self>,
+        _inode: &Locked<'_, Self, Write>,
+        _mode: u32,
+        _offset: u64,
+        _len: u64,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `ioctl(2)`. Optional (`ENOTTY`).
+    fn ioctl(_file: &File<Self>, _inode: &Inode<Self>, _cmd: u32, _arg: usize) -> Result<isize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A regular file or a directory is opened. Optional.
+    fn open(_inode: &Inode<Self>, _file: &File<Self>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// Where entries of a directory go (`struct dir_context`).
+///
+/// [`DirContext::emit`] may fault on the reader's memory, and the fault may write back to this very filesystem: no lock
+/// that its iomap callbacks take may be held then.
+///
+/// # Invariants
+///
+/// References point at a valid `dir_context` that only this thread uses.
+#[repr(transparent)]
+pub struct DirContext(Opaque<bindings::dir_context>);
+
+impl DirContext {
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    unsafe fn from_raw<'a>(ctx: *mut bindings::dir_context) -> &'a mut Self {
+        // SAFETY: By the contract; `DirContext` is transparent over `dir_context`.
+        unsafe { &mut *ctx.cast() }
+    }
+
+    /// The position to go on from.
+    pub fn pos(&self) -> u64 {
+        // SAFETY: By the type invariant. Positions are not negative.
+        unsafe { (*self.0.get()).pos as u64 }
+    }
+
+    /// Sets the position of the next entry: before [`Self::emit`] its own, after the last that of the end.
+    pub fn set_pos(&mut self, pos: u64) {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.0.get()).pos = i64::try_from(pos).unwrap_or(i64::MAX) };
+    }
+
+    /// Gives one entry to the reader; `false` if it has no more room, and then the entry was not taken.
+    pub fn emit(&mut self, name: &[u8], ino: u64, kind: FileType) -> bool {
+        let Ok(len) = c_int::try_from(name.len()) else {
+            return false;
+        };
+        let ctx = self.0.get();
+        // SAFETY: By the type invariant; `name` has `len` bytes.
+        unsafe { bindings::vfs_helper_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind.dt().into()) }
+    }
+
+    /// Gives `.` and `..` to the reader if the position is below 2, which it is not afterwards; `false` as in
+    /// [`Self::emit`].
+    pub fn emit_dots<T: FileSystem>(&mut self, file: &File<T>) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::vfs_helper_dir_emit_dots(file.as_ptr(), self.0.get()) }
+    }
+}
+
+/// The table for directories.
+pub(crate) const fn dir_operations<T: Complete>() -> *const bindings::file_operations {
+    vtable::VTable::<T>::dir()
+}
+
+/// The table for regular files.
+pub(crate) const fn file_operations<T: Complete>() -> *const bindings::file_operations {
+    vtable::VTable::<T>::file()
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory mappings of regular files.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use crate::{bindings, fs::Complete, iomap};
+use core::{marker::PhantomData, ptr};
+use kernel::prelude::*;
+
+struct VTable<T>(PhantomData<T>);
+
+impl<T: Complete> VTable<T> {
+    const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        fault: Some(bindings::filemap_fault),
+        map_pages: Some(bindings::filemap_map_pages),
+        page_mkwrite: Some(Self::page_mkwrite),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by the memory manager for the first write to a clean page of a shared mapping of a regular file of this
+    /// filesystem, without locks of the filesystem.
+    unsafe extern "C" fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: By the contract; the table is of type `T`. What is taken is released in the opposite order.
+        unsafe {
+            let file = bindings::vfs_helper_vmf_file(vmf);
+            let inode = bindings::vfs_helper_file_inode(file);
+            bindings::vfs_helper_sb_start_pagefault((*inode).i_sb);
+            bindings::file_update_time(file);
+            // Keeps truncation away between the check of the size and the page turning dirty.
+            bindings::vfs_helper_filemap_invalidate_lock_shared(inode);
+            let ret = bindings::iomap_page_mkwrite(vmf, iomap::ops::<T>(), ptr::null_mut());
+            bindings::vfs_helper_filemap_invalidate_unlock_shared(inode);
+            bindings::vfs_helper_sb_end_pagefault((*inode).i_sb);
+            ret
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the memory manager for a mapping in preparation of a regular file of this filesystem.
+pub(super) unsafe extern "C" fn mmap_prepare<T: Complete>(desc: *mut bindings::vm_area_desc) -> c_int {
+    // SAFETY: By the contract.
+    unsafe {
+        bindings::vfs_helper_file_accessed((*desc).file);
+        (*desc).vm_ops = &VTable::<T>::OPS;
+    }
+    0
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The callbacks of `struct file_operations`.
+
+use super::{mmap, read_write, DirContext, File};
+use crate::{
+    bindings,
+    fs::Complete,
+    inode::{Inode, Locked},
+    iomap,
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::{from_result, to_result},
+    module::this_module,
+    prelude::*,
+};
+
+pub(super) struct VTable<T>(PhantomData<T>);
+
+impl<T: Complete> VTable<T> {
+    const COMMON: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<<T as crate::fs::FileSystem>::OwnerModule>().as_ptr(),
+        open: Some(Self::open),
+        fsync: if T::HAS_FSYNC { Some(Self::fsync) } else { None },
+        unlocked_ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
+        compat_ioctl: if T::HAS_IOCTL { bindings::compat_ptr_ioctl } else { None },
+        ..pin_init::zeroed()
+    };
+
+    const DIR: bindings::file_operations = bindings::file_operations {
+        llseek: Some(bindings::generic_file_llseek),
+        read: Some(bindings::generic_read_dir),
+        iterate_shared: Some(Self::iterate_shared),
+        ..Self::COMMON
+    };
+
+    const FILE: bindings::file_operations = bindings::file_operations {
+        llseek: Some(Self::llseek),
+        read_iter: Some(read_write::read_iter::<T>),
+        write_iter: Some(read_write::write_iter::<T>),
+        mmap_prepare: Some(mmap::mmap_prepare::<T>),
+        splice_read: Some(bindings::filemap_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        fallocate: if T::HAS_FALLOCATE { Some(Self::fallocate) } else { None },
+        ..Self::COMMON
+    };
+
+    pub(super) const fn dir() -> *const bindings::file_operations {
+        &Self::DIR
+    }
+
+    pub(super) const fn file() -> *const bindings::file_operations {
+        &Self::FILE
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a file that is being opened on an inode of this filesystem.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            to_result(unsafe { bindings::generic_file_open(inode, file) })?;
+            // SAFETY: By the contract.
+            let inode = unsafe { Inode::<T>::from_raw(inode) };
+            if inode.is_reg() {
+                // SAFETY: Nobody else uses the file before it is open. `read_iter` and `write_iter` know `IOCB_DIRECT`.
+                unsafe { bindings::vfs_helper_file_set_can_odirect(file) };
+            }
+            if T::HAS_OPEN {
+                // SAFETY: By the contract.
+                T::open(inode, unsafe { File::from_raw(file) })?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this filesystem.
+    unsafe extern "C" fn fsync(file: *mut bindings::file, start: i64, end: i64, datasync: c_int) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            let file = unsafe { File::<T>::from_raw(file) };
+            T::fsync(file, file.inode(), start.max(0) as u64, end.max(0) as u64, datasync != 0)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for `fsync`.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: By the contract.
+        let file = unsafe { File::<T>::from_raw(file) };
+        match T::ioctl(file, file.inode(), cmd, arg) {
+            Ok(ret) => ret,
+            Err(e) => e.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS with the directory locked at least shared, and a context that only this thread uses.
+    unsafe extern "C" fn iterate_shared(file: *mut bindings::file, ctx: *mut bindings::dir_context) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            let (file, ctx) = unsafe { (File::<T>::from_raw(file), DirContext::from_raw(ctx)) };
+            // SAFETY: By the contract the lock is held.
+            let dir = unsafe { Locked::new(file.inode()) };
+            T::iterate_shared(file, &dir, ctx)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open regular file of this filesystem.
+    unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
+        let hole = match whence as u32 {
+            bindings::SEEK_HOLE => true,
+            bindings::SEEK_DATA => false,
+            // SAFETY: By the contract.
+            _ => return unsafe { bindings::generic_file_llseek(file, offset, whence) },
+        };
+        // SAFETY: By the contract.
+        let inode = unsafe { bindings::vfs_helper_file_inode(file) };
+        let ops = iomap::ops::<T>();
+        // The lock keeps truncation away while the mappings are walked.
+        // SAFETY: By the contract; the tables are of type `T`.
+        unsafe {
+            bindings::vfs_helper_inode_lock_shared(inode);
+            let pos = if hole {
+                bindings::iomap_seek_hole(inode, offset, ops)
+            } else {
+                bindings::iomap_seek_data(inode, offset, ops)
+            };
+            bindings::vfs_helper_inode_unlock_shared(inode);
+            if pos < 0 {
+                return pos;
+            }
+            bindings::vfs_setpos(file, pos, (*(*inode).i_sb).s_maxbytes)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a regular file of this filesystem that is open for writing.
+    unsafe extern "C" fn fallocate(file: *mut bindings::file, mode: c_int, offset: i64, len: i64) -> c_long {
+        let change = || -> Result {
+            // SAFETY: By the contract.
+            let this = unsafe { File::<T>::from_raw(file) };
+            // SAFETY: The lock was just taken and is held until the end of this closure's only call, below.
+            let inode = unsafe { Locked::new(this.inode()) };
+            inode.dio_wait();
+            // SAFETY: By the contract; `i_rwsem` is held.
+            to_result(unsafe { bindings::file_modified(file) })?;
+            let _guard = this.inode().lock_invalidate();
+            T::fallocate(this, &inode, mode as u32, u64::try_from(offset)?, u64::try_from(len)?)
+        };
+        // SAFETY: By the contract.
+        let inode = unsafe { bindings::vfs_helper_file_inode(file) };
+        // SAFETY: By the contract.
+        unsafe { bindings::vfs_helper_inode_lock(inode) };
+        let ret = change();
+        // SAFETY: Taken above.
+        unsafe { bindings::vfs_helper_inode_unlock(inode) };
+        ret.map_or_else(|e| e.to_errno() as c_long, |()| 0)
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffered reads: `struct iomap_read_ops`.
+
+use super::{announce, ioend, map, Io};
+use crate::{bindings, fs::Complete};
+use core::{marker::PhantomData, ptr};
+use kernel::prelude::*;
+
+struct VTable<T>(PhantomData<T>);
+
+impl<T: Complete> VTable<T> {
+    /// Bios out of iomap's set for ioends, so that their end finds the inode.
+    const OPS: bindings::iomap_read_ops = bindings::iomap_read_ops {
+        read_folio_range: Some(bindings::iomap_bio_read_folio_range),
+        submit_read: Some(Self::submit_read),
+        bio_set: &raw mut bindings::iomap_ioend_bioset,
+    };
+
+    fn build() -> *const bindings::iomap_read_ops {
+        if T::HAS_SUBMIT_IO {
+            &Self::OPS
+        } else {
+            &raw const bindings::iomap_bio_read_ops
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by iomap with the bio of `iomap_bio_read_folio_range()` as `read_ctx`.
+    unsafe extern "C" fn submit_read(
+        iter: *const bindings::iomap_iter,
+        ctx: *mut bindings::iomap_read_folio_ctx,
+    ) {
+        // SAFETY: By the contract; the bio is ours until it is submitted, and then its end's.
+        unsafe {
+            let bio = (*ctx).read_ctx.cast::<bindings::bio>();
+            let ioend = bindings::iomap_init_ioend((*iter).inode, bio, (*ctx).read_ctx_file_offset, 0);
+            let io = Io { write: false, bytes: (*ioend).io_size as u64 };
+            if let Err(e) = announce::<T>((*iter).inode, io) {
+                (*ctx).read_ctx = ptr::null_mut();
+                (*bio).bi_end_io = Some(end_read::<T>);
+                bindings::vfs_helper_bio_set_error(bio, e.to_errno());
+                bindings::bio_endio(bio);
+                return;
+            }
+            ioend::mark::<T>(ioend);
+            bindings::iomap_bio_submit_read_endio(iter, ctx, Some(end_read::<T>));
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the block layer, in any context, when a bio of `submit_read` has ended.
+unsafe extern "C" fn end_read<T: Complete>(bio: *mut bindings::bio) {
+    // SAFETY: By the contract the bio is part of an ioend of an inode of type `T`, and goes over.
+    unsafe {
+        let ioend = bindings::vfs_helper_ioend_from_bio(bio);
+        ioend::report::<T>(ioend);
+        if bindings::vfs_helper_bio_error(bio) == 0 {
+            bindings::vfs_helper_end_buffered_read(bio);
+        } else {
+            // Reporting an error takes locks that this context may have interrupted.
+            ioend::defer::<T>(ioend);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the memory manager with a locked folio of a regular file of this filesystem.
+pub(super) unsafe extern "C" fn read_folio<T: Complete>(
+    _file: *mut bindings::file,
+    folio: *mut bindings::folio,
+) -> c_int {
+    let mut ctx = bindings::iomap_read_folio_ctx {
+        ops: VTable::<T>::build(),
+        cur_folio: folio,
+        ..pin_init::zeroed()
+    };
+    // SAFETY: By the contract; the tables are of type `T`.
+    unsafe { bindings::iomap_read_folio(map::ops::<T>(), &mut ctx, ptr::null_mut()) };
+    0
+}
+
+/// # Safety
+///
+/// Called by the memory manager for a regular file of this filesystem.
+pub(super) unsafe extern "C" fn readahead<T: Complete>(rac: *mut bindings::readahead_control) {
+    let mut ctx = bindings::iomap_read_folio_ctx { ops: VTable::<T>::build(), rac, ..pin_init::zeroed() };
+    // SAFETY: By the contract; the tables are of type `T`.
+    unsafe { bindings::iomap_readahead(map::ops::<T>(), &mut ctx, ptr::null_mut()) };
+}

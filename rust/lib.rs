@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Filesystem abstractions that the `kernel` crate does not have yet.
+//!
+//! A filesystem implements [`fs::FileSystem`], [`super_block::SuperOperations`], [`inode::InodeOperations`],
+//! [`file::FileOperations`] and [`iomap::IomapOperations`] for one type and registers it with
+//! [`fs::Registration`]. The C operation tables are kept one to one; what C leaves to discipline (who fails a half-made
+//! inode, who frees `s_fs_info`, what must have finished before the inode cache goes) is in types here.
+//!
+//! All `unsafe` code of the module that links this crate is in this crate.
+
+#![crate_name = "vfs"]
+#![deny(missing_docs)]
+
+/// Kernel bindings, and on top of them the headers that the kernel's own bindings leave out.
+///
+/// bindgen writes it from `bindings_helper.h`; types that both have are the kernel's.
+mod bindings {
+    #![allow(
+        missing_docs,
+        non_camel_case_types,
+        non_upper_case_globals,
+        non_snake_case,
+        dead_code,
+        unreachable_pub,
+        unsafe_op_in_unsafe_fn,
+        improper_ctypes,
+        unnameable_types,
+        clippy::all,
+        clippy::undocumented_unsafe_blocks
+    )]
+    include!(env!("BINDINGS_RS"));
+}
+
+/// Prefix of this crate's lines in the kernel log.
+const __LOG_PREFIX: &[u8] = b"vfs\0";
+
+pub mod block;
+pub mod dentry;
+pub mod file;
+pub mod fs;
+pub mod inode;
+pub mod iomap;
+pub mod panic;
+pub mod printk;
+pub mod scope;
+pub mod super_block;
+pub mod time;
+pub mod work;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where code runs, and what the kernel is set to do at a panic.
+
+use crate::bindings;
+use core::ptr;
+use kernel::prelude::*;
+
+/// Where code runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// In a non-maskable interrupt.
+    pub in_nmi: bool,
+    /// In a hardware interrupt.
+    pub in_hardirq: bool,
+    /// In a software interrupt.
+    pub in_softirq: bool,
+    /// Interrupts are off on this CPU.
+    pub irqs_disabled: bool,
+    /// The CPU.
+    pub cpu: u32,
+    /// The current task's number, 0 for the idle task.
+    pub pid: i32,
+    /// The current task's name, filled with NULs.
+    pub comm: [u8; 16],
+}
+
+impl Context {
+    /// This very place. Context: any, NMI included.
+    pub fn current() -> Self {
+        let mut comm = [0; 16];
+        // SAFETY: Reads of this CPU's state and the current task; `comm` has the length that is passed.
+        unsafe {
+            bindings::vfs_helper_current_comm(comm.as_mut_ptr().cast(), comm.len());
+            Self {
+                in_nmi: bindings::vfs_helper_in_nmi(),
+                in_hardirq: bindings::vfs_helper_in_hardirq(),
+                in_softirq: bindings::vfs_helper_in_softirq(),
+                irqs_disabled: bindings::vfs_helper_irqs_disabled(),
+                cpu: bindings::vfs_helper_cpu(),
+                pid: bindings::vfs_helper_current_pid(),
+                comm,
+            }
+        }
+    }
+}
+
+/// The CPU that this runs on. It may be another one by the time this returns, unless preemption is off. Context: any, NMI
+/// included.
+pub fn cpu() -> u32 {
+    // SAFETY: Reads a number.
+    unsafe { bindings::vfs_helper_cpu() }
+}
+
+/// Panics with `message`, for those who were told to.
+pub fn trigger(message: &CStr) -> ! {
+    // SAFETY: The format takes one string. The function does not return.
+    unsafe { bindings::panic(kernel::str::as_char_ptr_in_const_context(c"%s"), message.as_ptr()) }
+}
+
+/// `panic_timeout`: seconds from a panic to the reboot; 0 halts, negative reboots at once. Context: any, NMI included.
+pub fn timeout() -> i32 {
+    // SAFETY: A plain variable that `sysctl` may change at any time.
+    unsafe { ptr::read_volatile(&raw const bindings::panic_timeout) }
+}
+
+/// Sets `panic_timeout`. Context: any, NMI included.
+pub fn set_timeout(seconds: i32) {
+    // SAFETY: As above; stores of an `int` do not tear.
+    unsafe { ptr::write_volatile(&raw mut bindings::panic_timeout, seconds) };
+}
+
+/// Whether a crash kernel is loaded: then `panic()` starts it before any notifier, unless the kernel was started with
+/// `crash_kexec_post_notifiers`, which modules cannot see. Context: any, NMI included.
+pub fn kexec_crash_loaded() -> bool {
+    // SAFETY: Reads a pointer.
+    unsafe { bindings::vfs_helper_kexec_crash_loaded() }
+}
+
+/// Restarts the machine at once, without syncing or stopping anything. Returns only where the platform cannot.
+///
+/// Context: panic context.
+pub fn emergency_restart() {
+    // SAFETY: For use where nothing else can be relied on.
+    unsafe { bindings::emergency_restart() };
+}
+
+/// Tells the CPU that this is a loop which waits. Context: any, NMI included.
+pub fn cpu_relax() {
+    // SAFETY: A hint.
+    unsafe { bindings::vfs_helper_cpu_relax() };
+}
+

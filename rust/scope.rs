@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scopes in which memory reclaim keeps out of filesystems or of block I/O.
+//!
+//! C header: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
+
+use crate::bindings;
+
+pub(crate) use kernel::types::NotThreadSafe as NotThreadSafeMarker;
+
+/// Makes a type belong to the task that made it.
+pub(crate) struct NotThreadSafe(NotThreadSafeMarker);
+
+impl NotThreadSafe {
+    pub(crate) fn new() -> Self {
+        Self(kernel::types::NotThreadSafe)
+    }
+}
+
+/// While it lives, allocations of this task do not enter filesystems (`GFP_NOFS`): for code that holds locks or
+/// transactions that writeback needs. Scopes nest, and must end in the opposite order.
+///
+/// # Invariants
+///
+/// `flags` came from `memalloc_nofs_save()` in this task.
+#[must_use = "the scope ends when the guard is dropped"]
+pub struct NoFs {
+    flags: u32,
+    _task: NotThreadSafe,
+}
+
+impl NoFs {
+    /// Enters the scope.
+    pub fn enter() -> Self {
+        // INVARIANT: By the call.
+        // SAFETY: Changes a flag of the current task.
+        Self { flags: unsafe { bindings::vfs_helper_memalloc_nofs_save() }, _task: NotThreadSafe::new() }
+    }
+}
+
+impl Drop for NoFs {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_memalloc_nofs_restore(self.flags) };
+    }
+}
+
+/// While it lives, allocations of this task start no I/O at all (`GFP_NOIO`).
+///
+/// # Invariants
+///
+/// `flags` came from `memalloc_noio_save()` in this task.
+#[must_use = "the scope ends when the guard is dropped"]
+pub struct NoIo {
+    flags: u32,
+    _task: NotThreadSafe,
+}
+
+impl NoIo {
+    /// Enters the scope.
+    pub fn enter() -> Self {
+        // INVARIANT: By the call.
+        // SAFETY: Changes a flag of the current task.
+        Self { flags: unsafe { bindings::vfs_helper_memalloc_noio_save() }, _task: NotThreadSafe::new() }
+    }
+}
+
+impl Drop for NoIo {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_memalloc_noio_restore(self.flags) };
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The callbacks of `struct super_operations`.
+
+use super::SuperBlock;
+use crate::{
+    bindings,
+    fs::Complete,
+    inode::{container, DirtyFlags, Inode},
+};
+use core::marker::PhantomData;
+use kernel::{error::from_result, prelude::*, seq_file::SeqFile};
+
+pub(super) struct VTable<T>(PhantomData<T>);
+
+impl<T: Complete> VTable<T> {
+    const OPS: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(container::alloc_inode::<T>),
+        destroy_inode: Some(container::destroy_inode::<T>),
+        free_inode: Some(container::free_inode::<T>),
+        evict_inode: Some(Self::evict_inode),
+        dirty_inode: if T::HAS_DIRTY_INODE { Some(Self::dirty_inode) } else { None },
+        write_inode: if T::HAS_WRITE_INODE { Some(Self::write_inode) } else { None },
+        put_super: if T::HAS_PUT_SUPER { Some(Self::put_super) } else { None },
+        sync_fs: if T::HAS_SYNC_FS { Some(Self::sync_fs) } else { None },
+        freeze_fs: if T::HAS_FREEZE_FS { Some(Self::freeze_fs) } else { None },
+        unfreeze_fs: if T::HAS_UNFREEZE_FS { Some(Self::unfreeze_fs) } else { None },
+        statfs: Some(Self::statfs),
+        show_options: if T::HAS_SHOW_OPTIONS { Some(Self::show_options) } else { None },
+        shutdown: if T::HAS_SHUTDOWN { Some(Self::shutdown) } else { None },
+        ..pin_init::zeroed()
+    };
+
+    pub(super) const fn build() -> &'static bindings::super_operations {
+        &Self::OPS
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an inode of this filesystem that is `I_FREEING`: nobody else uses it.
+    unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
+        // SAFETY: `inode` is valid and being freed; its page cache is only its own.
+        unsafe { bindings::truncate_inode_pages_final(&raw mut (*inode).i_data) };
+        // SAFETY: A valid inode of type `T`.
+        let this = unsafe { Inode::<T>::from_raw(inode) };
+        if T::HAS_EVICT_INODE && this.is_live() {
+            T::evict_inode(this);
+        }
+        // SAFETY: The pages are gone, which is what `clear_inode` asks for.
+        unsafe { bindings::clear_inode(inode) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an inode of this filesystem.
+    unsafe extern "C" fn dirty_inode(inode: *mut bindings::inode, flags: c_int) {
+        // SAFETY: A valid inode of type `T`.
+        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        // Setting attributes in a `New` inode marks it dirty; the filesystem writes it as a whole when it gives it out.
+        if inode.is_live() {
+            T::dirty_inode(inode, DirtyFlags::from_raw(flags));
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an inode of this filesystem that is `I_SYNC`, with a valid `wbc`.
+    unsafe extern "C" fn write_inode(inode: *mut bindings::inode, wbc: *mut bindings::writeback_control) -> c_int {
+        // SAFETY: A valid inode of type `T`.
+        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        // SAFETY: `wbc` is valid for the call.
+        let wait = unsafe { (*wbc).sync_mode } == bindings::writeback_sync_modes_WB_SYNC_ALL;
+        from_result(|| {
+            if inode.is_live() {
+                T::write_inode(inode, wait)?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a super block of this filesystem that got a root, so that its data is set.
+    unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
+        // SAFETY: By the contract.
+        T::put_super(unsafe { SuperBlock::from_raw(sb) });
+    }
+
+    /// # Safety
+    ///
+    /// As for `put_super`.
+    unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: c_int) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            T::sync_fs(unsafe { SuperBlock::from_raw(sb) }, wait != 0)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for `put_super`.
+    unsafe extern "C" fn freeze_fs(sb: *mut bindings::super_block) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            T::freeze_fs(unsafe { SuperBlock::from_raw(sb) })?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for `put_super`.
+    unsafe extern "C" fn unfreeze_fs(sb: *mut bindings::super_block) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            T::unfreeze_fs(unsafe { SuperBlock::from_raw(sb) })?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a dentry of a mounted super block, with a zeroed `buf`.
+    unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, buf: *mut kernel::bindings::kstatfs) -> c_int {
+        let buf = buf.cast::<bindings::kstatfs>();
+        from_result(|| {
+            // SAFETY: By the contract; a mounted super block has data.
+            let sb = unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) };
+            let s = T::statfs(sb)?;
+            // SAFETY: `buf` is valid and ours for the call.
+            unsafe {
+                bindings::vfs_helper_fill_statfs(sb.as_ptr(), buf.cast(), s.fsid);
+                (*buf).f_blocks = s.blocks;
+                (*buf).f_bfree = s.blocks_free;
+                (*buf).f_bavail = s.blocks_available;
+                (*buf).f_files = s.files;
+                (*buf).f_ffree = s.files_free;
+                (*buf).f_namelen = s.name_max as isize;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a dentry of a mounted super block.
+    unsafe extern "C" fn show_options(m: *mut bindings::seq_file, dentry: *mut bindings::dentry) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract; `m` is valid and used by this thread only.
+            let (sb, m) = unsafe { (SuperBlock::<T>::from_raw((*dentry).d_sb), SeqFile::from_raw(m)) };
+            T::show_options(sb, m)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS, with `s_umount` held, for a super block that is born.
+    unsafe extern "C" fn shutdown(sb: *mut bindings::super_block) {
+        // SAFETY: By the contract.
+        T::shutdown(unsafe { SuperBlock::from_raw(sb) });
+    }
+}
