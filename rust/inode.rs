@@ -11,7 +11,6 @@ use crate::{
     bindings,
     fs::FileSystem,
     super_block::SuperBlock,
-    time::Timespec,
 };
 use core::{marker::PhantomData, ops::Deref, pin::Pin, ptr::NonNull};
 use kernel::{prelude::*, types::Opaque};
@@ -30,7 +29,7 @@ pub use self::{
     new::{Lookup, New},
     ops::{InodeOperations, Rename},
 };
-pub use crate::time::Timespec as Time;
+pub use crate::time::Timespec;
 
 /// The kind of a file, as the `S_IFMT` bits of its mode say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
