@@ -37,6 +37,13 @@ impl Flags {
     pub const ALLOW_IDMAP: Self = Self(bindings::VFS_CONST_FS_ALLOW_IDMAP);
 }
 
+impl Flags {
+    /// Both of them; `|` that works in constants.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl BitOr for Flags {
     type Output = Self;
 

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files: reading directories, and fsync.
+
+use crate::{inode, PermFs};
+use kernel::prelude::*;
+use vfs::{
+    file::{DirContext, File, FileOperations},
+    inode::{FileType, Inode, Locked, Read},
+};
+
+/// Entries copied out of the volume in one go.
+const READDIR_BATCH: usize = 64;
+/// Cookies below this are for `.` and `..`; the volume's own are far above.
+const FIRST_COOKIE: u64 = 2;
+
+struct Listed {
+    name: KVec<u8>,
+    ino: u64,
+    kind: u8,
+    next: u64,
+}
+
+#[vtable]
+impl FileOperations for PermFs {
+    fn iterate_shared(
+        file: &File<Self>,
+        dir: &Locked<'_, Self, Read>,
+        ctx: &mut DirContext,
+    ) -> Result {
+        if !ctx.emit_dots(file) {
+            return Ok(());
+        }
+        let sb = dir.super_block();
+        let mount = sb.data();
+        loop {
+            // `emit` may fault, and the fault may come back here for the volume's lock: copy first.
+            let mut batch = KVec::with_capacity(READDIR_BATCH, GFP_KERNEL)?;
+            let from = ctx.pos().max(FIRST_COOKIE);
+            let mut failed = None;
+            let outcome = mount.engine().volume().readdir(
+                dir.ino(),
+                from,
+                |name, ino, kind, next| match list(&mut batch, name, ino, kind, next) {
+                    Ok(()) => batch.len() < READDIR_BATCH,
+                    Err(e) => {
+                        failed = Some(e);
+                        false
+                    }
+                },
+            );
+            mount.check(sb, outcome)?;
+            if let Some(e) = failed.filter(|_| batch.is_empty()) {
+                return Err(e);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for entry in batch.iter() {
+                let kind = FileType::from_dt(entry.kind).ok_or(EFSCORRUPTED)?;
+                if !ctx.emit(&entry.name, entry.ino, kind) {
+                    return Ok(());
+                }
+                ctx.set_pos(entry.next);
+            }
+        }
+    }
+
+    fn fsync(
+        _file: &File<Self>,
+        inode: &Inode<Self>,
+        start: u64,
+        end: u64,
+        _datasync: bool,
+    ) -> Result {
+        // Waits for the completion of each write, which enters the extents in the running epoch.
+        inode.write_and_wait_range(start, end)?;
+        // The size and the map are logged by then; times cost a few bytes in the same record.
+        inode::write_inode(inode)?;
+        let sb = inode.super_block();
+        let mount = sb.data();
+        let outcome = mount.engine().commit_through(inode.data().epoch());
+        mount.check(sb, outcome)
+    }
+}
+
+fn list(batch: &mut KVec<Listed>, name: &[u8], ino: u64, kind: u8, next: u64) -> Result {
+    let mut copy = KVec::with_capacity(name.len(), GFP_KERNEL)?;
+    copy.extend_from_slice(name, GFP_KERNEL)?;
+    let entry = Listed {
+        name: copy,
+        ino,
+        kind,
+        next,
+    };
+    Ok(batch.push(entry, GFP_KERNEL)?)
+}

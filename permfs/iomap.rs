@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a file's bytes are, for reading, writing and writeback.
+//!
+//! The rule that everything here serves: an extent enters the file's map, through the journal, only
+//! after its data is on the device. Until then its blocks are in the file's `WriteMap`, first as a
+//! promise of space, from writeback on as chosen blocks. A file's state lock serialises the two maps
+//! against each other: a block is found in exactly one of them.
+
+use crate::{
+    inode::{self, FileState},
+    super_block::Mount,
+    PermFs,
+};
+use kernel::prelude::*;
+use permfs_core::{
+    extent::Mapping as Place,
+    format::BLOCK_SIZE,
+    write_map::{Run, State},
+};
+use vfs::{
+    inode::Inode,
+    iomap::{BeginFlags, Io, Ioend, IomapOperations, MapFlags, MapKind, Mapping},
+    super_block::SuperBlock,
+};
+
+const BLOCK: u64 = BLOCK_SIZE as u64;
+/// Blocks chosen in one go for delayed data, at most: 32 MiB.
+const CHOOSE_MAX: u64 = 8192;
+
+/// Blocks `[first, end)` of a file.
+#[derive(Clone, Copy)]
+struct Blocks {
+    first: u64,
+    end: u64,
+}
+
+impl Blocks {
+    /// Those that bytes `[pos, pos + len)` touch.
+    fn touching(pos: u64, len: u64) -> Self {
+        Self {
+            first: pos / BLOCK,
+            end: pos.saturating_add(len).div_ceil(BLOCK),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.end.saturating_sub(self.first)
+    }
+}
+
+/// One call's view of a file: the inode, its locked state, its mount.
+struct Op<'a> {
+    inode: &'a Inode<PermFs>,
+    mount: &'a Mount,
+    state: &'a mut FileState,
+}
+
+/// Runs `f` with the file's state locked.
+fn locked<T>(inode: &Inode<PermFs>, f: impl FnOnce(Op<'_>) -> Result<T>) -> Result<T> {
+    let data = inode.data();
+    let mut state = data.state();
+    let mount = inode.super_block().data();
+    f(Op {
+        inode,
+        mount: &mount,
+        state: &mut state,
+    })
+}
+
+impl Op<'_> {
+    fn mapping(&self, first: u64, len: u64, kind: MapKind, flags: MapFlags) -> Mapping {
+        Mapping {
+            offset: first * BLOCK,
+            len: len * BLOCK,
+            kind,
+            flags,
+            cookie: self.inode.data().sequence(),
+        }
+    }
+
+    /// Where blocks from `want.first` on are: a run that starts there and is not longer than `want`.
+    fn find(&mut self, want: Blocks) -> Result<Mapping> {
+        let run = self.state.map.at_or_after(want.first);
+        let run = run.filter(|run| run.logical < want.end);
+        match run {
+            Some(run) if run.logical <= want.first => Ok(self.of_run(run, want)),
+            next => {
+                let end = next.map_or(want.end, |run| run.logical);
+                self.of_extent(Blocks { end, ..want })
+            }
+        }
+    }
+
+    /// `want.first` lies in `run` of the write map.
+    fn of_run(&self, run: Run, want: Blocks) -> Mapping {
+        let skip = want.first - run.logical;
+        let len = (run.len - skip).min(want.len());
+        let kind = match run.state {
+            State::Delayed => MapKind::Delalloc,
+            State::Chosen(phys) => MapKind::Mapped((phys + skip) * BLOCK),
+        };
+        self.mapping(want.first, len, kind, MapFlags::NONE)
+    }
+
+    /// None of `want` is in the write map: the extent map tells.
+    fn of_extent(&self, want: Blocks) -> Result<Mapping> {
+        let Ok(logical) = u32::try_from(want.first) else {
+            return Ok(self.mapping(want.first, want.len(), MapKind::Hole, MapFlags::NONE));
+        };
+        let max = u32::try_from(want.len()).unwrap_or(u32::MAX);
+        let place = self
+            .mount
+            .engine()
+            .volume()
+            .map(self.inode.ino(), logical, max);
+        let place = self.mount.check(self.inode.super_block(), place)?;
+        Ok(match place {
+            Place::Data { phys, len } => self.mapping(
+                want.first,
+                u64::from(len).min(want.len()),
+                MapKind::Mapped(phys * BLOCK),
+                MapFlags::NONE,
+            ),
+            Place::Hole { len } => self.mapping(
+                want.first,
+                u64::from(len).min(want.len()),
+                MapKind::Hole,
+                MapFlags::NONE,
+            ),
+        })
+    }
+
+    /// Promises space for a hole that is about to be written through the page cache.
+    fn delay(&mut self, hole: Mapping) -> Result<Mapping> {
+        let (first, len) = (hole.offset / BLOCK, hole.len / BLOCK);
+        let volume = self.mount.engine().volume();
+        volume.reserve_space(len)?;
+        // The range was a hole in both maps, so every block of it is new; on an error none is in.
+        if let Err(e) = self.state.map.delay(first, len) {
+            volume.unreserve_space(len);
+            return Err(e);
+        }
+        Ok(self.mapping(first, len, MapKind::Delalloc, MapFlags::NEW))
+    }
+
+    /// Chooses blocks for up to `want` from its first on, none of which is in the extent map. Either
+    /// all of them are delayed, so `promised`, or none is.
+    fn choose(&mut self, want: Blocks, promised: bool) -> Result<Mapping> {
+        let logical = u32::try_from(want.first).map_err(|_| EFBIG)?;
+        let len = u32::try_from(want.len().min(CHOOSE_MAX)).map_err(|_| EFBIG)?;
+        let mut volume = self.mount.engine().volume();
+        let (phys, len) = volume.reserve_extent(self.inode.ino(), logical, len, promised)?;
+        if let Err(e) = self.state.map.choose(want.first, u64::from(len), phys) {
+            // As it was: the blocks go back and, if they had kept a promise, it is made again.
+            volume.release_extent(phys, len);
+            if promised {
+                volume.reserve_space(u64::from(len))?;
+            }
+            return Err(e);
+        }
+        drop(volume);
+        self.inode.data().blocks_moved();
+        Ok(self.mapping(
+            want.first,
+            u64::from(len),
+            MapKind::Mapped(phys * BLOCK),
+            MapFlags::NEW,
+        ))
+    }
+
+    /// Data of bytes `[pos, pos + len)` is on the device: its blocks enter the extent map.
+    fn settle(&mut self, pos: u64, len: u64) -> Result {
+        let blocks = Blocks::touching(pos, len);
+        let end = pos.saturating_add(len);
+        let mut runs = KVec::new();
+        self.state
+            .map
+            .chosen(blocks.first, blocks.len(), |run| Ok(runs.push(run, GFP_KERNEL)?))?;
+        let grown = (end > self.state.disk_size).then_some(end);
+        if runs.is_empty() && grown.is_none() {
+            self.mount.engine().volume().store().note_data_written();
+            return Ok(());
+        }
+        self.state.map.take(blocks.first, blocks.len(), |_| ())?;
+        let outcome = self.enter(&runs, grown);
+        self.inode.data().blocks_moved();
+        self.mount.check(self.inode.super_block(), outcome)
+    }
+
+    /// Enters `runs`, which have left the write map, in the extent map; the size with the last.
+    fn enter(&mut self, runs: &[Run], grown: Option<u64>) -> Result {
+        let ino = self.inode.ino();
+        let mtime = Some(inode::time(self.inode.mtime()));
+        let mut volume = self.mount.engine().volume();
+        volume.store().note_data_written();
+        let mut outcome = Ok(());
+        for (i, run) in runs.iter().enumerate() {
+            let State::Chosen(phys) = run.state else {
+                continue;
+            };
+            let size = grown.filter(|_| i + 1 == runs.len());
+            if outcome.is_ok() {
+                // Both fit: the write map takes blocks from `choose` alone.
+                outcome = volume.commit_extent(
+                    ino,
+                    run.logical as u32,
+                    phys,
+                    run.len as u32,
+                    size,
+                    mtime,
+                );
+            } else {
+                volume.release_extent(phys, run.len as u32);
+            }
+        }
+        if let (true, Some(size)) = (runs.is_empty(), grown) {
+            outcome = volume.grow(ino, size, mtime);
+        }
+        self.inode.data().changed_in(&mut volume);
+        outcome?;
+        let blocks = volume.iget(ino)?.attr.blocks;
+        drop(volume);
+        if let Some(size) = grown {
+            self.state.disk_size = size;
+        }
+        inode::show_blocks(self.inode, blocks);
+        Ok(())
+    }
+
+    /// Drops all that is known of `blocks` in the write map.
+    fn forget(&mut self, blocks: Blocks) -> Result {
+        let mut volume = self.mount.engine().volume();
+        self.state
+            .map
+            .take(blocks.first, blocks.len(), |run| match run.state {
+                State::Delayed => volume.unreserve_space(run.len),
+                State::Chosen(phys) => volume.release_extent(phys, run.len as u32),
+            })
+    }
+}
+
+/// The inode leaves memory.
+pub(crate) fn forget_all(inode: &Inode<PermFs>) {
+    let all = Blocks {
+        first: 0,
+        end: u64::MAX,
+    };
+    // Cutting at 0 and at the very end splits no run, so nothing is allocated and nothing can fail.
+    let _ = locked(inode, |mut op| op.forget(all));
+}
+
+/// The file is cut to `size`: what is behind it will never be written. Page cache and direct I/O are
+/// out of the way already.
+pub(crate) fn forget_behind(inode: &Inode<PermFs>, size: u64) -> Result {
+    let blocks = Blocks {
+        first: size.div_ceil(BLOCK),
+        end: u64::MAX,
+    };
+    locked(inode, |mut op| op.forget(blocks))
+}
+
+#[vtable]
+impl IomapOperations for PermFs {
+    fn begin(inode: &Inode<Self>, pos: u64, len: u64, flags: BeginFlags) -> Result<Mapping> {
+        locked(inode, |mut op| {
+            let want = Blocks::touching(pos, len.max(1));
+            let found = op.find(want)?;
+            let hole = matches!(found.kind, MapKind::Hole);
+            if !flags.write() || flags.report() || (flags.zero() && hole) {
+                return Ok(found);
+            }
+            let run = Blocks {
+                first: found.offset / BLOCK,
+                end: found.offset / BLOCK + found.len / BLOCK,
+            };
+            match (found.kind, flags.direct()) {
+                (MapKind::Hole, false) => op.delay(found),
+                (MapKind::Hole | MapKind::Delalloc, true) if flags.overwrite_only() => Err(EAGAIN),
+                (kind @ (MapKind::Hole | MapKind::Delalloc), true) => {
+                    op.choose(run, matches!(kind, MapKind::Delalloc))
+                }
+                _ if flags.overwrite_only() && run.end < want.end => Err(EAGAIN),
+                _ => Ok(found),
+            }
+        })
+    }
+
+    fn mapping_valid(inode: &Inode<Self>, cookie: u64) -> bool {
+        inode.data().sequence() == cookie
+    }
+
+    fn punch_delalloc(inode: &Inode<Self>, start: u64, end: u64) {
+        // A failure leaves space promised until the inode goes: not lost, and nothing to report to.
+        let _ = locked(inode, |op| {
+            let (first, end) = (start.div_ceil(BLOCK), end.div_ceil(BLOCK));
+            let dropped = op.state.map.undelay(first, end.saturating_sub(first))?;
+            op.mount.engine().volume().unreserve_space(dropped);
+            Ok(())
+        });
+    }
+
+    fn writeback_map(inode: &Inode<Self>, pos: u64, len: u64) -> Result<Mapping> {
+        locked(inode, |mut op| {
+            let want = Blocks::touching(pos, len);
+            let run = op.state.map.at_or_after(want.first);
+            if let Some(run) = run.filter(|r| r.logical <= want.first) {
+                if run.state == State::Delayed {
+                    // All of the run, not just this folio: a file written in order stays in order.
+                    let end = run.logical + run.len;
+                    return op.choose(Blocks { end, ..want }, true);
+                }
+            }
+            let found = op.find(want)?;
+            let dirty_hole = matches!(found.kind, MapKind::Hole) && pos < inode.size();
+            if !dirty_hole {
+                return Ok(found);
+            }
+            // Dirty again after its blocks were given back, by a write error: there is no promise.
+            let end = want.first + found.len / BLOCK;
+            op.choose(Blocks { end, ..want }, false)
+        })
+    }
+
+    fn writeback_done(inode: &Inode<Self>, io: &Ioend) -> Result {
+        locked(inode, |mut op| match io.error {
+            None => op.settle(io.pos, io.len),
+            Some(_) => op.forget_failed(io.pos, io.len),
+        })
+    }
+
+    fn direct_done(inode: &Inode<Self>, pos: u64, len: u64, error: Option<Error>) -> Result {
+        locked(inode, |mut op| match error {
+            None => op.settle(pos, len),
+            Some(_) => op.forget_failed(pos, len),
+        })
+    }
+
+    fn submit_io(sb: &SuperBlock<Self>, _io: Io) -> Result {
+        sb.data().engine().disk().begin_io()
+    }
+
+    fn end_io(sb: &SuperBlock<Self>, io: Io) {
+        let mount = sb.data();
+        let disk = mount.engine().disk();
+        if io.write {
+            disk.data_written();
+        }
+        disk.end_io();
+    }
+}
+
+impl Op<'_> {
+    /// The data write of these bytes failed: blocks chosen for them are given back.
+    fn forget_failed(&mut self, pos: u64, len: u64) -> Result {
+        let blocks = Blocks::touching(pos, len);
+        let mut volume = self.mount.engine().volume();
+        self.state
+            .map
+            .take_chosen(blocks.first, blocks.len(), |run| {
+                if let State::Chosen(phys) = run.state {
+                    volume.release_extent(phys, run.len as u32);
+                }
+            })?;
+        drop(volume);
+        self.inode.data().blocks_moved();
+        Ok(())
+    }
+}

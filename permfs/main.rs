@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PermFS: a filesystem that behaves well when the kernel panics.
+//!
+//! This crate joins three things: `vfs`, the safe face of the kernel's filesystem interfaces; the
+//! logic in `permfs_core`, which knows no kernel; and the kernel's own locks and workers. It decides
+//! what is serialised against what (see `Documentation/locking.md`) and leaves the rest to those two.
+
+#![crate_name = "permfs"]
+#![forbid(unsafe_code)]
+
+use kernel::prelude::*;
+use vfs::fs::Registration;
+
+mod disk;
+mod engine;
+mod errors;
+mod file;
+mod inode;
+mod iomap;
+mod namei;
+mod options;
+#[cfg(permfs_panic)]
+mod panic;
+mod super_block;
+
+/// The filesystem type: what the kernel's tables are made for.
+pub(crate) struct PermFs;
+
+#[pin_data]
+struct Module {
+    // Dropped in this order: no new mount before the hooks go, no hook before the text goes.
+    #[pin]
+    filesystem: Registration<PermFs>,
+    #[cfg(permfs_panic)]
+    #[pin]
+    hooks: panic::Hooks,
+}
+
+module! {
+    type: Module,
+    name: "permfs",
+    authors: ["PermFS contributors"],
+    description: "A filesystem that behaves well when the kernel panics",
+    license: "GPL",
+    alias: ["fs-permfs"],
+    params: {
+        panic_strategy: u8 {
+            default: 0,
+            description: "After a panic: 0 what the kernel is set to, 1 halt, 2 reboot",
+        },
+    },
+}
+
+#[cfg(permfs_panic)]
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        // The hooks come before any mount can.
+        try_pin_init!(Self {
+            hooks <- panic::Hooks::new(*module_parameters::panic_strategy.value_ref()),
+            filesystem <- Registration::new(),
+        })
+    }
+}
+
+#[cfg(not(permfs_panic))]
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            filesystem <- Registration::new(),
+        })
+    }
+}

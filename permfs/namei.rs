@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names: lookup, creation, removal, renaming, and attributes.
+//!
+//! The VFS holds the directories' i_rwsem, so one directory changes once at a time. Each change is
+//! one operation of the volume, whole or not at all; the VFS inodes follow only when it has succeeded.
+
+use crate::{inode, iomap, super_block::Mount, PermFs};
+use kernel::prelude::*;
+use permfs_core::volume::{NewInode, RenameFlags};
+use vfs::{
+    dentry::Dentry,
+    inode::{
+        Attr, FileType, IRef, Idmap, Inode, InodeOperations, Kstat, Locked, New, Rename, Write,
+    },
+};
+
+const S_IFLNK: u16 = 0o120000;
+/// Size that stat recommends for reading and writing.
+const IO_SIZE: u32 = 4096;
+
+/// What is to be created.
+struct Creation<'a> {
+    mode: u16,
+    rdev: u32,
+    symlink: Option<&'a [u8]>,
+}
+
+/// Enters a new inode in `dir` under the name of `dentry`.
+fn create<'a>(
+    idmap: &Idmap,
+    dir: &'a Locked<'_, PermFs, Write>,
+    dentry: &Dentry<PermFs>,
+    what: Creation<'_>,
+) -> Result<New<'a, PermFs>> {
+    let sb = dir.super_block();
+    let mount = sb.data();
+    let ino = mount.engine().volume().allocate_ino();
+    let mut inode = sb.new_inode(ino)?;
+    // Owner and mode follow the kernel's rules (idmap, set-group-ID folders): it sets, we record.
+    inode.init_owner(idmap, dir, what.mode)?;
+    if let Some(target) = what.symlink {
+        inode.set_link(target)?;
+    }
+    let new = NewInode {
+        ino,
+        mode: inode.mode(),
+        uid: inode.uid(),
+        gid: inode.gid(),
+        rdev: u64::from(what.rdev),
+        symlink: what.symlink,
+        now: inode::time(inode.set_ctime_current()),
+        generation: mount.next_generation(),
+    };
+    let mut volume = mount.engine().volume();
+    let outcome = volume.create(dir.ino(), dentry.name(), &new);
+    dir.data().changed_in(&mut volume);
+    inode.data().changed_in(&mut volume);
+    drop(volume);
+    let record = mount.check(sb, outcome)?;
+    inode::fill(&mut inode, &record)?;
+    refresh(&mount, dir)?;
+    Ok(inode)
+}
+
+/// Copies what a change of names does to an inode (links, size, times) from its record.
+fn refresh(mount: &Mount, inode: &Inode<PermFs>) -> Result {
+    let data = inode.data();
+    let mut state = data.state();
+    let record = mount.engine().volume().iget(inode.ino())?;
+    let attr = &record.attr;
+    inode.set_nlink(attr.nlink);
+    inode.set_ctime(inode::timespec(attr.ctime));
+    if record.is_dir() {
+        inode.size_write(attr.size);
+        inode.set_mtime(inode::timespec(attr.mtime));
+        inode::show_blocks(inode, attr.blocks);
+        state.disk_size = attr.size;
+        state.logged.mtime = attr.mtime;
+        state.logged.size = attr.size;
+    }
+    state.logged.nlink = attr.nlink;
+    state.logged.ctime = attr.ctime;
+    Ok(())
+}
+
+/// Takes the name of `dentry` away, by `remove`, an operation of the volume.
+fn remove(
+    dir: &Locked<'_, PermFs, Write>,
+    inode: &Inode<PermFs>,
+    operation: impl FnOnce(&mut crate::engine::VolumeGuard<'_>, permfs_core::inode::Time) -> Result,
+) -> Result {
+    let sb = dir.super_block();
+    let mount = sb.data();
+    let now = inode::time(dir.set_ctime_current());
+    let mut volume = mount.engine().volume();
+    let outcome = operation(&mut volume, now);
+    dir.data().changed_in(&mut volume);
+    inode.data().changed_in(&mut volume);
+    drop(volume);
+    mount.check(sb, outcome)?;
+    refresh(&mount, dir)?;
+    refresh(&mount, inode)
+}
+
+#[vtable]
+impl InodeOperations for PermFs {
+    fn lookup<'a>(
+        dir: &'a Inode<Self>,
+        dentry: &Dentry<Self>,
+    ) -> Result<Option<IRef<'a, Self>>> {
+        let sb = dir.super_block();
+        let mount = sb.data();
+        let outcome = mount.engine().volume().lookup(dir.ino(), dentry.name());
+        let Some(ino) = mount.check(sb, outcome)? else {
+            return Ok(None);
+        };
+        // A name without an inode behind it is corruption, not a stale handle.
+        let found = inode::iget(sb, ino).map_err(|e| if e == ESTALE { EFSCORRUPTED } else { e });
+        mount.check(sb, found).map(Some)
+    }
+
+    fn create<'a>(
+        idmap: &Idmap,
+        dir: &'a Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        mode: u16,
+    ) -> Result<New<'a, Self>> {
+        Self::mknod(idmap, dir, dentry, mode, 0)
+    }
+
+    fn mkdir<'a>(
+        idmap: &Idmap,
+        dir: &'a Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        mode: u16,
+    ) -> Result<New<'a, Self>> {
+        Self::mknod(idmap, dir, dentry, mode, 0)
+    }
+
+    fn mknod<'a>(
+        idmap: &Idmap,
+        dir: &'a Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        mode: u16,
+        rdev: u32,
+    ) -> Result<New<'a, Self>> {
+        let what = Creation {
+            mode,
+            rdev,
+            symlink: None,
+        };
+        create(idmap, dir, dentry, what)
+    }
+
+    fn symlink<'a>(
+        idmap: &Idmap,
+        dir: &'a Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        target: &CStr,
+    ) -> Result<New<'a, Self>> {
+        let what = Creation {
+            mode: S_IFLNK | 0o777,
+            rdev: 0,
+            symlink: Some(target.to_bytes()),
+        };
+        create(idmap, dir, dentry, what)
+    }
+
+    fn link(
+        inode: &Locked<'_, Self, Write>,
+        dir: &Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+    ) -> Result {
+        remove(dir, inode, |volume, now| {
+            volume.link(inode.ino(), dir.ino(), dentry.name(), now)
+        })
+    }
+
+    fn unlink(
+        dir: &Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        inode: &Locked<'_, Self, Write>,
+    ) -> Result {
+        remove(dir, inode, |volume, now| {
+            volume.unlink(dir.ino(), dentry.name(), now).map(|_| ())
+        })
+    }
+
+    fn rmdir(
+        dir: &Locked<'_, Self, Write>,
+        dentry: &Dentry<Self>,
+        inode: &Locked<'_, Self, Write>,
+    ) -> Result {
+        remove(dir, inode, |volume, now| {
+            volume.rmdir(dir.ino(), dentry.name(), now).map(|_| ())
+        })
+    }
+
+    fn rename(_idmap: &Idmap, r: &Rename<'_, Self>) -> Result {
+        let sb = r.old_dir.super_block();
+        let mount = sb.data();
+        let now = inode::time(r.inode.set_ctime_current());
+        let flags = RenameFlags {
+            noreplace: r.noreplace,
+            exchange: r.exchange,
+        };
+        let changed: [Option<&Inode<Self>>; 4] =
+            [Some(r.old_dir), Some(r.new_dir), Some(r.inode), r.target];
+        let mut volume = mount.engine().volume();
+        let outcome = volume.rename(
+            r.old_dir.ino(),
+            r.old.name(),
+            r.new_dir.ino(),
+            r.new.name(),
+            flags,
+            now,
+        );
+        for inode in changed.iter().flatten() {
+            inode.data().changed_in(&mut volume);
+        }
+        drop(volume);
+        mount.check(sb, outcome)?;
+        for inode in changed.iter().flatten() {
+            refresh(&mount, inode)?;
+        }
+        Ok(())
+    }
+
+    fn getattr(inode: &Inode<Self>, stat: &mut Kstat, _request_mask: u32) -> Result {
+        let data = inode.data();
+        let state = data.state();
+        stat.set_btime(inode::timespec(state.logged.btime));
+        stat.set_blksize(IO_SIZE);
+        // Space promised to data in memory counts, as in ext4 and XFS: cp takes a file of no blocks
+        // for a hole.
+        let delayed = state.map.delayed() * permfs_core::format::SECTORS_PER_BLOCK;
+        stat.set_blocks(inode.blocks() + delayed);
+        Ok(())
+    }
+
+    fn setattr(
+        idmap: &Idmap,
+        dentry: &Dentry<Self>,
+        inode: &Locked<'_, Self, Write>,
+        attr: &Attr,
+    ) -> Result {
+        attr.prepare(idmap, dentry)?;
+        if let Some(size) = attr.size() {
+            if inode.file_type() == FileType::Regular && size != inode.size() {
+                set_size(inode, size)?;
+            }
+        }
+        attr.copy(idmap, inode);
+        inode::write_inode(inode)
+    }
+}
+
+/// Cuts or extends a regular file.
+fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
+    let sb = inode.super_block();
+    let mount = sb.data();
+    let old = inode.size();
+    inode.dio_wait();
+    let guard = inode.lock_invalidate();
+    if size > old {
+        // The tail of the old last block becomes visible: it must be zero, in memory and, before the
+        // larger size can be durable, on the device.
+        inode.truncate_page(old, &guard)?;
+        inode.write_and_wait_range(old, old)?;
+        inode.truncate_setsize(size, &guard);
+    } else {
+        inode.truncate_page(size, &guard)?;
+        // Waits for writeback behind the new end, so no completion for it can come any more.
+        inode.truncate_setsize(size, &guard);
+        iomap::forget_behind(inode, size)?;
+    }
+    let now = inode::time(inode.set_ctime_current());
+    let data = inode.data();
+    let mut state = data.state();
+    let mut volume = mount.engine().volume();
+    let outcome = volume.truncate(inode.ino(), size, now);
+    data.changed_in(&mut volume);
+    let blocks = volume.iget(inode.ino()).map(|record| record.attr.blocks);
+    drop(volume);
+    data.blocks_moved();
+    mount.check(sb, outcome)?;
+    inode::show_blocks(inode, mount.check(sb, blocks)?);
+    inode.set_mtime(inode::timespec(now));
+    state.disk_size = size;
+    state.logged.size = size;
+    state.logged.mtime = now;
+    state.logged.ctime = now;
+    Ok(())
+}

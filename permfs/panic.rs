@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel as a platform for the panic handler in `permfs_core`.
+//!
+//! Everything here but the constructor runs inside the panic notifier, under the laws of
+//! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
+
+use kernel::prelude::*;
+use permfs_core::panic::{
+    install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger, PanicMachine,
+    PanicReboot, PanicStrategy, TASK_LEN,
+};
+use vfs::{
+    panic::{self, clock, Notifier, Registration},
+    printk::{self, Level},
+};
+
+/// `kernel.panic` that makes the kernel halt.
+const HALT: i32 = 0;
+/// `kernel.panic` that makes the kernel reboot at once.
+const REBOOT_NOW: i32 = -1;
+
+struct Kernel;
+
+impl PanicLogger for Kernel {
+    fn print_line(&self, line: &[u8]) {
+        printk::line(Level::Emerg, line);
+    }
+}
+
+impl PanicHalt for Kernel {
+    fn chosen(&self) {
+        panic::set_timeout(HALT);
+    }
+
+    fn halt(&self) -> After {
+        // panic() halts when the notifiers and kmsg dumpers have run, because of the timeout.
+        panic::set_timeout(HALT);
+        After::Deferred
+    }
+}
+
+impl PanicReboot for Kernel {
+    fn chosen(&self) {
+        panic::set_timeout(REBOOT_NOW);
+    }
+
+    fn reboot(&self) -> After {
+        panic::set_timeout(REBOOT_NOW);
+        After::Deferred
+    }
+}
+
+impl PanicMachine for Kernel {
+    fn now_ns(&self) -> u64 {
+        clock::mono_ns()
+    }
+
+    fn wall_ns(&self) -> u64 {
+        clock::real_ns()
+    }
+
+    fn cpu(&self) -> u32 {
+        panic::cpu()
+    }
+
+    fn context(&self) -> Context {
+        let now = panic::Context::current();
+        let bits = [
+            (now.in_nmi, Context::NMI),
+            (now.in_hardirq, Context::HARDIRQ),
+            (now.in_softirq, Context::SOFTIRQ),
+        ];
+        Context(bits.iter().fold(0, |sum, (on, bit)| if *on { sum | bit } else { sum }))
+    }
+
+    fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
+        let now = panic::Context::current();
+        *name = now.comm;
+        now.pid
+    }
+
+    fn panic_timeout(&self) -> i32 {
+        panic::timeout()
+    }
+
+    fn relax(&self) {
+        panic::cpu_relax();
+    }
+}
+
+struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel>);
+
+impl Notifier for Handler {
+    fn notify(&self, message: &[u8]) {
+        self.0.notify(message);
+    }
+}
+
+/// The hooks, for as long as the module is loaded.
+#[pin_data]
+pub(crate) struct Hooks {
+    #[pin]
+    registration: Registration<Handler>,
+}
+
+impl Hooks {
+    /// Installs the handler. `strategy` is the module's parameter.
+    pub(crate) fn new(strategy: u8) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registration <- Registration::new(Self::handler(strategy)?),
+        })
+    }
+
+    fn handler(strategy: u8) -> Result<Handler> {
+        let Some(strategy) = PanicStrategy::from_number(strategy) else {
+            pr_err!("panic_strategy takes 0 (the kernel's), 1 (halt) or 2 (reboot)\n");
+            return Err(EINVAL);
+        };
+        if panic::kexec_crash_loaded() {
+            pr_warn!(
+                "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
+            );
+        }
+        Ok(Handler(install_panic_hooks(Kernel, Kernel, Kernel, Kernel, strategy)?))
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounting, unmounting, and what concerns the volume as a whole.
+
+use crate::{
+    disk::Disk,
+    engine::{Engine, Flusher, FIRST_FLUSH_MS},
+    errors::Policy,
+    inode::{self, InodeData},
+    options::{OnError, Options},
+    PermFs,
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
+use permfs_core::{
+    alloc::Env,
+    format::{inode::FILE_SIZE_MAX, inode::LINK_MAX, BLOCK_SIZE, NAME_MAX, ROOT_INO, STATFS_MAGIC},
+    panic::SlotGuard,
+    volume::{MountOptions, Volume},
+};
+use vfs::{
+    fs::{
+        param::{Spec, Value},
+        FileSystem, Flags, FsContext,
+    },
+    inode::Inode,
+    super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
+    work::Periodic,
+};
+
+/// What the kernel keeps of one mounted volume.
+#[pin_data]
+pub(crate) struct Mount {
+    engine: Arc<Engine>,
+    policy: Policy,
+    discard: Atomic<bool>,
+    generation: Atomic<u32>,
+    #[pin]
+    flusher: Periodic<Flusher>,
+}
+
+impl Mount {
+    fn new(engine: Arc<Engine>, options: Options) -> impl PinInit<Self, Error> {
+        let task = Flusher(engine.clone());
+        try_pin_init!(Self {
+            engine,
+            policy: Policy::new(options.on_error),
+            discard: Atomic::new(options.discard),
+            // Generations only have to differ for the same number, and numbers are not reused.
+            generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
+            flusher <- Periodic::new(c"permfs-flush", task),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn next_generation(&self) -> u32 {
+        self.generation.fetch_add(1u32, Relaxed)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            on_error: self.policy.get(),
+            discard: self.discard.load(Relaxed),
+        }
+    }
+
+    fn set_options(&self, options: &Options) {
+        self.policy.set(options.on_error);
+        self.discard.store(options.discard, Relaxed);
+        self.engine.volume().store().set_discard(options.discard);
+    }
+}
+
+#[vtable]
+impl FileSystem for PermFs {
+    const NAME: &'static CStr = c"permfs";
+    const FLAGS: Flags = Flags::REQUIRES_DEV.or(Flags::ALLOW_IDMAP);
+    type Data = Arc<Mount>;
+    type InodeData = InodeData;
+    type Options = Options;
+    const PARAMS: &'static [Spec] = Options::PARAMS;
+
+    fn init_inode() -> impl PinInit<InodeData, Error> {
+        InodeData::new()
+    }
+
+    fn new_options(sb: Option<&SuperBlock<Self>>) -> Result<Options> {
+        Ok(sb.map_or_else(Options::default, |sb| sb.data().options()))
+    }
+
+    fn parse_param(
+        fc: &FsContext,
+        options: &mut Options,
+        id: u8,
+        value: Value<'_>,
+    ) -> Result {
+        options.parse(fc, id, value)
+    }
+
+    fn fill_super<'a>(
+        mut sb: NewSuperBlock<'a, Self>,
+        fc: &FsContext,
+        options: Options,
+    ) -> Result<Ready<'a, Self>> {
+        sb.set_block_size(BLOCK_SIZE as u32)?;
+        sb.set_magic(STATFS_MAGIC);
+        sb.set_maxbytes(FILE_SIZE_MAX);
+        sb.set_max_links(LINK_MAX);
+        sb.set_time_gran(1);
+        sb.set_time_range(i64::MIN, i64::MAX);
+
+        let slot = SlotGuard::claim(sb.id().to_bytes(), &[0; 16]);
+        let disk = Disk::new(sb.block_device(), slot.gate())?;
+        let mount_options = MountOptions {
+            read_only: sb.is_read_only(),
+            slot,
+            env: Env {
+                cpu: vfs::panic::cpu,
+                now_ns: vfs::panic::clock::mono_ns,
+            },
+        };
+        let mut volume = Volume::mount(disk.clone(), mount_options).map_err(|e| {
+            fc.error(fmt!("{e}"));
+            e.errno()
+        })?;
+        sb.set_uuid(&volume.uuid());
+        volume.store().set_discard(options.discard);
+        let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
+        let mount = Arc::pin_init(Mount::new(engine, options), GFP_KERNEL)?;
+        let read_only = sb.is_read_only();
+        let sb = sb.init(mount)?;
+        if !read_only {
+            sb.data().flusher.schedule(FIRST_FLUSH_MS);
+        }
+        sb.set_root(|sb| inode::iget(sb, ROOT_INO))
+    }
+
+    fn reconfigure(
+        sb: &SuperBlock<Self>,
+        fc: &FsContext,
+        options: &mut Options,
+    ) -> Result {
+        let mount = sb.data();
+        if fc.is_read_only() && !sb.is_read_only() {
+            // The VFS has written all files back.
+            mount.engine.commit()?;
+            mount.engine.volume().remount_ro()?;
+        } else if !fc.is_read_only() && sb.is_read_only() {
+            mount.engine.volume().remount_rw().map_err(|e| {
+                fc.error(fmt!("{e}"));
+                e.errno()
+            })?;
+            mount.flusher.schedule(FIRST_FLUSH_MS);
+        }
+        mount.set_options(options);
+        Ok(())
+    }
+}
+
+#[vtable]
+impl SuperOperations for PermFs {
+    fn evict_inode(inode: &Inode<Self>) {
+        inode::evict(inode);
+    }
+
+    fn write_inode(inode: &Inode<Self>, _wait: bool) -> Result {
+        // Into the running epoch; sync_fs or fsync commits it.
+        inode::write_inode(inode)
+    }
+
+    fn put_super(sb: &SuperBlock<Self>) {
+        let mount = sb.data();
+        mount.flusher.stop();
+        if mount.engine.disk().is_shut_down() {
+            return;
+        }
+        let outcome = mount.engine.volume().unmount();
+        if let Err(e) = mount.check(sb, outcome) {
+            pr_err!("({}): unmount left work to the next mount: {e:?}\n", sb.id());
+        }
+    }
+
+    fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result {
+        if !wait || sb.is_read_only() {
+            return Ok(());
+        }
+        let mount = sb.data();
+        mount.check(sb, mount.engine.commit())
+    }
+
+    fn freeze_fs(sb: &SuperBlock<Self>) -> Result {
+        let mount = sb.data();
+        mount.check(sb, mount.engine.commit())?;
+        mount.check(sb, mount.engine.checkpoint())
+    }
+
+    fn unfreeze_fs(_sb: &SuperBlock<Self>) -> Result {
+        Ok(())
+    }
+
+    fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs> {
+        let stat = sb.data().engine.volume().statfs();
+        Ok(StatFs {
+            blocks: stat.blocks,
+            blocks_free: stat.blocks_free,
+            blocks_available: stat.blocks_available,
+            files: stat.files,
+            files_free: stat.files_free,
+            name_max: NAME_MAX as u32,
+            fsid: stat.fsid,
+        })
+    }
+
+    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result {
+        let options = sb.data().options();
+        if options.on_error != OnError::RemountRo {
+            seq_print!(m, ",errors={}", options.on_error.name());
+        }
+        if options.discard {
+            seq_print!(m, ",discard");
+        }
+        Ok(())
+    }
+
+    fn shutdown(sb: &SuperBlock<Self>) {
+        sb.data().engine.disk().shut_down();
+    }
+}
