@@ -28,7 +28,9 @@ pub const MAX_PANIC_SLOT_BLOCKS: u32 = 256;
 /// Blocks in a volume at most: sectors of the device must fit a signed 64-bit byte offset.
 pub const MAX_BLOCKS: u64 = i64::MAX as u64 / BLOCK_SIZE as u64;
 
-const DEFAULT_JOURNAL_BLOCKS: u64 = 8192;
+/// 32 MiB for volumes of 512 MiB and more, up to 64 MiB from 16 GiB on.
+const JOURNAL_BLOCKS: u64 = 8192;
+const JOURNAL_BLOCKS_LARGE: u64 = 16384;
 const DEFAULT_PANIC_SLOTS: u32 = 16;
 const DEFAULT_PANIC_SLOT_BLOCKS: u32 = 16;
 
@@ -124,9 +126,10 @@ impl Geometry {
         };
         let shards = blocks.div_ceil(SHARD_BLOCKS);
         let summary_blocks = shards.div_ceil(SUMMARY_PER_BLOCK);
-        let journal_blocks = wishes
-            .journal_blocks
-            .unwrap_or_else(|| (blocks / 16).clamp(MIN_JOURNAL_BLOCKS, DEFAULT_JOURNAL_BLOCKS));
+        let journal_blocks = wishes.journal_blocks.unwrap_or_else(|| {
+            let small = (blocks / 16).clamp(MIN_JOURNAL_BLOCKS, JOURNAL_BLOCKS);
+            small.max((blocks / 256).min(JOURNAL_BLOCKS_LARGE))
+        });
         let (panic_slots, panic_slot_blocks) = panic_area(blocks, wishes);
         let journal_header = SUMMARY_START + summary_blocks;
         let journal_start = journal_header + 1;

@@ -33,6 +33,7 @@ fn defaults_follow_the_size() {
     assert_eq!((at(8).journal_blocks, at(8).panic_slots), (128, 8));
     assert_eq!((at(128).journal_blocks, at(128).panic_slots), (2048, 16));
     assert_eq!((at(1024).journal_blocks, at(1024).panic_slots), (8192, 16));
+    assert_eq!(at(64 << 10).journal_blocks, 16384);
     assert_eq!(at(1 << 20).summary_blocks, 34);
 }
 

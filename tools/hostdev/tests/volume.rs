@@ -3,40 +3,18 @@
 //! A new volume is whole, the same bytes for the same parameters, and what stands on it is found wrong
 //! when it is damaged.
 
+mod common;
+
+use common::{checked, params};
 use kernel::prelude::*;
 use permfs_core::{
-    check::{check, Finding, Problem, Summary},
+    check::{check, Problem},
     device::BlockDevice,
     format::*,
-    geometry::{self, SuperError, Wishes},
-    inode::Time,
-    mkfs::{format, MkfsError, MkfsParams},
+    geometry::{self, SuperError},
+    mkfs::{format, MkfsError},
 };
 use permfs_hostdev::MemoryBlockDevice;
-
-fn params() -> MkfsParams {
-    let mut label = [0; 64];
-    label[..5].copy_from_slice(b"tests");
-    MkfsParams {
-        label,
-        uuid: *b"permfs test uuid",
-        blocks: None,
-        wishes: Wishes::default(),
-        hash_seed: *b"sixteen byte key",
-        generation: 0x1234_5678,
-        now: Time {
-            sec: 1_700_000_000,
-            nsec: 123_456_789,
-        },
-        root_owner: (0, 0),
-    }
-}
-
-fn checked(dev: &MemoryBlockDevice) -> (Summary, std::vec::Vec<Finding>) {
-    let mut findings = std::vec::Vec::new();
-    let summary = check(dev.read_only_view(), &mut |f| findings.push(f)).unwrap();
-    (summary, findings)
-}
 
 fn problems(dev: &MemoryBlockDevice) -> std::vec::Vec<Problem> {
     checked(dev).1.iter().map(|f| f.problem).collect()

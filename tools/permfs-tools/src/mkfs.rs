@@ -50,7 +50,7 @@ pub struct MkfsArgs {
     /// Size of the volume, such as 10G [default: all of the device]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_blocks)]
     size: Option<u64>,
-    /// Size of the journal [default: a 16th of the volume, 512K to 32M]
+    /// Size of the journal [default: a 16th of the volume, 512K to 32M; 64M from 16G on]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_blocks)]
     journal_size: Option<u64>,
     /// Slots of the panic area, a power of two [default: up to 16]
