@@ -113,8 +113,8 @@ impl<D: BlockDevice> Store<D> {
             self.epoch.pinned,
         ];
         let needed = self.cache.iter().map(|(_, buffer)| buffer.first);
-        let tail = needed
-            .chain(pinned)
+        // Not `.chain()`: the kernel's prelude has another one, of `Init`.
+        let tail = Iterator::chain(needed, pinned)
             .fold(Some(end), Pos::older)
             .unwrap_or(end);
         if tail.lsn == self.ring.tail.lsn {

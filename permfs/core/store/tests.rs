@@ -4,5 +4,6 @@
 
 mod crash;
 mod device;
+mod replay;
 mod rig;
 mod unit;
