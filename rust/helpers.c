@@ -563,10 +563,12 @@ int vfs_helper_current_pid(void)
 /* No task_lock: it may be held by whoever was interrupted. A torn name is better than none. */
 void vfs_helper_current_comm(char *buf, size_t len)
 {
+	/* By pointer: on the array, UBSAN would put a report into the panic path. */
+	const char *comm = current->comm;
 	size_t i;
 
 	for (i = 0; i < min_t(size_t, len, TASK_COMM_LEN); i++)
-		buf[i] = READ_ONCE(current->comm[i]);
+		buf[i] = READ_ONCE(comm[i]);
 }
 
 bool vfs_helper_kexec_crash_loaded(void)

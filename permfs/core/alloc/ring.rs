@@ -254,7 +254,7 @@ impl<const N: usize> EventRing<N> {
                 Read::Whole(event) => {
                     if let Some(slot) = slots.next() {
                         *slot = event;
-                        found.events += 1;
+                        found.events = found.events.wrapping_add(1);
                     }
                 }
                 Read::Torn => found.torn = found.torn.wrapping_add(1),
