@@ -138,7 +138,7 @@ def lists(program, folder):
 def others(program, folder):
     """The module's own pattern, stripped and foreign files, PANIC=n."""
     allow = write(folder, "allow", ALLOW)
-    handler = "_RNvMs_NtCs9_3vfs5panicINtB4_12RegistrationNtNtCs8_6permfs5panic7HandlerE4call"
+    handler = "_RNvMs_NtCs9_3vfs5panicINtB4_12RegistrationNtNtCs8_6permfs5panic7HandlerE4callBT_"
     die = handler.replace("12Registration", "15DieRegistration")
     path = assemble(folder, functions(**{handler: "call kmalloc; ret", die: "call vmalloc; ret"}))
     got, said = verdict(program, "--allow", allow, path)
