@@ -151,10 +151,12 @@ pub fn insert<M: MetaWrite>(
 
 /// The first key from `base` on that no entry of `dir` has. Errors: `EEXIST` if `name` is there.
 fn free_key<M: MetaRead>(m: &mut M, dir: &Record, base: u64, name: &[u8]) -> Result<u64> {
-    let mut taken = 0u128;
+    let mut taken = [false; COLLISIONS as usize];
     let mut exists = false;
     let mut note = |e: Entry<'_>| {
-        taken |= 1 << (e.key - base);
+        if let Some(place) = taken.get_mut((e.key - base) as usize) {
+            *place = true;
+        }
         exists |= e.name == name;
         !exists
     };
@@ -171,11 +173,8 @@ fn free_key<M: MetaRead>(m: &mut M, dir: &Record, base: u64, name: &[u8]) -> Res
     if exists {
         return Err(EEXIST);
     }
-    let number = u64::from(taken.trailing_ones());
-    if number >= COLLISIONS {
-        return Err(ENOSPC);
-    }
-    Ok(base + number)
+    let number = taken.iter().position(|taken| !taken).ok_or(ENOSPC)?;
+    Ok(base + number as u64)
 }
 
 fn insert_in_tree<M: MetaWrite>(m: &mut M, tree: &mut Tree, e: &Entry<'_>) -> Result {

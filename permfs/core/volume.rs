@@ -188,14 +188,18 @@ impl<D: BlockDevice> Volume<D> {
         let used = self.look(|v| Ok(v.state.inode_count.get())).unwrap_or(0);
         let available = self.store.allocator().available();
         let files_free = available.saturating_mul(INODES_PER_BLOCK);
-        let uuid = u128::from_le_bytes(self.sb.uuid);
         Statfs {
             blocks: self.sb.blocks.get(),
             blocks_free: self.store.allocator().free_blocks(),
             blocks_available: available,
             files: used.saturating_add(files_free),
             files_free,
-            fsid: (uuid >> 64) as u64 ^ uuid as u64,
+            fsid: self
+                .sb
+                .uuid
+                .iter()
+                .rev()
+                .fold(0, |id: u64, &b| id.rotate_left(8) ^ u64::from(b)),
         }
     }
 

@@ -3,7 +3,8 @@
 //! Directory entries in the inode's record.
 //!
 //! Packed in the order in which they came, so that a new one changes only the bytes it takes. The area
-//! grows in steps, zeros at its end: then most insertions leave the record's length as it is.
+//! grows by doubling, zeros at its end: then most insertions leave the record's length as it is, and
+//! the tree that holds the record need not log it whole.
 
 use super::{hash, valid_name, Entry, Found};
 use crate::format::inode::InlineEntry;
@@ -11,8 +12,8 @@ use kernel::prelude::*;
 
 /// Bytes of an entry without its name.
 pub const HEAD: usize = size_of::<InlineEntry>();
-/// The area's length is a multiple of this where there is room.
-const STEP: usize = 64;
+/// Bytes of the smallest area.
+const MIN_AREA: usize = 64;
 
 /// Goes over the entries of an area; ends after an error.
 pub struct Entries<'a> {
@@ -111,7 +112,8 @@ pub fn push(area: &mut KVec<u8>, room: usize, e: &Entry<'_>) -> Result<bool> {
         return Ok(false);
     }
     if end > area.len() {
-        area.resize(end.next_multiple_of(STEP).min(room), 0, GFP_KERNEL)?;
+        let larger = end.next_power_of_two().max(MIN_AREA).min(room);
+        area.resize(larger, 0, GFP_KERNEL)?;
     }
     let head = InlineEntry {
         key: e.key.into(),
@@ -139,8 +141,10 @@ pub fn remove(area: &mut KVec<u8>, key: u64) -> Result {
     if let Some(tail) = area.get_mut(kept..) {
         tail.fill(0);
     }
-    // A step's room stays, so that names that come and go do not change the record's length.
-    area.truncate((kept + STEP).next_multiple_of(STEP));
+    // Half of it stays free, so that names that come and go do not change the record's length.
+    if kept <= area.len() / 4 {
+        area.truncate((kept * 2).next_power_of_two().max(MIN_AREA));
+    }
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 //! Tests of the volume on a device in memory.
 
 mod big_dir;
+mod cost;
 mod data;
+mod faults;
 mod links;
 mod model;
 mod mount;

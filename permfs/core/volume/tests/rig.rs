@@ -14,7 +14,11 @@ use crate::{
     volume::{MountError, MountOptions, NewInode, Volume},
 };
 use kernel::prelude::*;
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
 
 /// A sparse device; clones share the contents. Writes are durable at once.
 #[derive(Clone)]
@@ -22,6 +26,7 @@ pub(super) struct Dev {
     blocks: u64,
     pub(super) read_only: bool,
     data: Rc<RefCell<HashMap<u64, std::vec::Vec<u8>>>>,
+    written: Rc<Cell<u64>>,
 }
 
 impl Dev {
@@ -30,6 +35,7 @@ impl Dev {
             blocks,
             read_only: false,
             data: Rc::default(),
+            written: Rc::default(),
         }
     }
 
@@ -40,6 +46,11 @@ impl Dev {
             data,
             ..self.clone()
         }
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
     }
 
     /// Changes the contents of `block` behind the volume's back.
@@ -88,6 +99,7 @@ impl BlockDevice for Dev {
 
     fn write(&self, sector: u64, buf: &[u8], _: WriteFlags) -> Result {
         assert!(!self.read_only, "write to a read-only device");
+        self.written.set(self.written.get() + buf.len() as u64);
         let mut data = self.data.borrow_mut();
         for (i, piece) in buf.chunks(SECTOR_SIZE).enumerate() {
             let at = sector + i as u64;
