@@ -12,7 +12,7 @@ use crate::{
     iomap::IomapOperations,
     super_block::{NewSuperBlock, Ready, SuperBlock, SuperOperations},
 };
-use core::{marker::PhantomData, ops::BitOr, ptr};
+use core::{marker::PhantomData, ptr};
 use kernel::{
     error::VTABLE_DEFAULT_ERROR,
     module::this_module,
@@ -35,19 +35,9 @@ impl Flags {
     pub const REQUIRES_DEV: Self = Self(bindings::VFS_CONST_FS_REQUIRES_DEV);
     /// The filesystem passes the idmap on wherever ids are read or written, so mounts may be idmapped.
     pub const ALLOW_IDMAP: Self = Self(bindings::VFS_CONST_FS_ALLOW_IDMAP);
-}
 
-impl Flags {
-    /// Both of them; `|` that works in constants.
+    /// Both of them; `|` does not work in constants.
     pub const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }

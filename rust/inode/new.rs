@@ -205,8 +205,12 @@ impl<T: FileSystem> Drop for New<'_, T> {
     fn drop(&mut self) {
         let inode = self.inode.as_ptr();
         if self.creating {
+            // Without links it is evicted at once: an inode that stays cached would keep its number busy.
             // SAFETY: By the type invariant it is `I_NEW`, and the reference goes.
-            unsafe { bindings::discard_new_inode(inode) };
+            unsafe {
+                bindings::vfs_helper_set_nlink(inode, 0);
+                bindings::discard_new_inode(inode);
+            }
         } else {
             // SAFETY: As above.
             unsafe { bindings::iget_failed(inode) };
