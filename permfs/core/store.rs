@@ -72,12 +72,12 @@ struct InFlight {
 /// Transactional metadata on a device.
 pub struct Store<D: BlockDevice> {
     dev: D,
-    sb: SuperBlock,
+    sb: KBox<SuperBlock>,
     geometry: Geometry,
     /// Dropped with the store: the panic handler then forgets the volume.
     slot: SlotGuard,
     cache: Cache,
-    allocator: Allocator,
+    allocator: KBox<Allocator>,
     header: JournalHeader,
     ring: Ring,
     epoch: Epoch,

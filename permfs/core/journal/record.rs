@@ -104,7 +104,8 @@ pub struct Record {
     pub sector: u64,
     /// The record, padded.
     pub bytes: KVVec<u8>,
-    /// Whether data that the epoch refers to may still be in the device's cache.
+    /// Whether data that the epoch refers to may still be in the device's cache: it goes first (DATA
+    /// FIRST).
     pub preflush: bool,
     /// Not zero when the one who sealed it will not write it any more.
     pub let_go: Atomic<u32>,

@@ -4,8 +4,8 @@
 //!
 //! The log is read twice from the tail to the first record that does not follow. The first pass
 //! finds, for every block, the newest epoch that revoked it and the newest that holds an image of
-//! it. The second applies that image and what follows it, in memory. A block's home is never read: by
-//! IMAGE FIRST a block without an image in the log is home in a state that needs nothing of it.
+//! it. The second applies, in memory, that image and what follows it, unless revoked (REVOKE). A block's
+//! home is never read: by IMAGE FIRST a block without an image in the log needs nothing of it.
 //!
 //! Nothing is written here, so a crash during replay changes nothing.
 

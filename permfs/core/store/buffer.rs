@@ -19,14 +19,14 @@ const WHOLE: usize = BLOCK_SIZE / 2;
 
 /// Sorted, disjoint byte ranges `[start, end)` within a block, more than [`GAP`] apart.
 #[derive(Clone, Copy)]
-pub struct Ranges {
+pub(super) struct Ranges {
     list: [(u16, u16); MAX_RANGES],
     len: usize,
 }
 
 impl Ranges {
     /// No range.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             list: [(0, 0); MAX_RANGES],
             len: 0,
@@ -34,12 +34,12 @@ impl Ranges {
     }
 
     /// The ranges, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
         self.list.iter().take(self.len).copied()
     }
 
     /// Adds `[start, end)`, joined with the ranges that it meets.
-    pub fn add(&mut self, mut start: u16, mut end: u16) {
+    pub(super) fn add(&mut self, mut start: u16, mut end: u16) {
         let mut merged = Self::new();
         for (s, e) in self.iter() {
             if s <= end.saturating_add(GAP) && start <= e.saturating_add(GAP) {
@@ -101,36 +101,36 @@ impl Ranges {
 }
 
 /// A metadata block in the cache.
-pub struct Buffer {
+pub(super) struct Buffer {
     /// Header and payload; LSN and CRC in the header are set in the copies that are written.
-    pub bytes: KBox<Block>,
+    pub(super) bytes: KBox<Block>,
     /// What the running epoch changed.
     ranges: Ranges,
     /// The running epoch changed it: it is in the epoch's list.
-    pub touched: bool,
+    pub(super) touched: bool,
     /// The running epoch's record gets the whole block.
     whole: bool,
     /// Its next change must be logged as an image (IMAGE FIRST).
-    pub need_image: bool,
+    pub(super) need_image: bool,
     /// Allocated by the running epoch: no record holds an entry for it.
-    pub fresh: bool,
+    pub(super) fresh: bool,
     /// Freed by the running operation.
-    pub freed: bool,
+    pub(super) freed: bool,
     /// First record that replay needs for this block; `None` if its home is up to date.
-    pub first: Option<Pos>,
+    pub(super) first: Option<Pos>,
     /// While a copy is on its way home: first record with a change that the copy lacks.
-    pub after: Option<Pos>,
+    pub(super) after: Option<Pos>,
     /// A copy is on its way home.
-    pub copied: bool,
+    pub(super) copied: bool,
     /// LSN and epoch of the last record with a change of it.
-    pub last: Pos,
+    pub(super) last: Pos,
     /// Used since the clock's hand passed.
-    pub referenced: bool,
+    pub(super) referenced: bool,
 }
 
 impl Buffer {
     /// A buffer whose content is that of its home, or that has no home yet.
-    pub fn new(bytes: KBox<Block>) -> Self {
+    pub(super) fn new(bytes: KBox<Block>) -> Self {
         Self {
             bytes,
             ranges: Ranges::new(),
@@ -148,12 +148,12 @@ impl Buffer {
     }
 
     /// The payload.
-    pub fn payload(&self) -> &[u8] {
+    pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[HEADER_SIZE..]
     }
 
     /// `EFSCORRUPTED` unless it is of `kind`, belongs to `owner`, and is in use.
-    pub fn check(&self, kind: Kind, owner: u64) -> Result {
+    pub(super) fn check(&self, kind: Kind, owner: u64) -> Result {
         let header = block::header(&self.bytes)?;
         if self.freed || header.kind.get() != kind as u16 || header.owner.get() != owner {
             return Err(EFSCORRUPTED);
@@ -162,12 +162,12 @@ impl Buffer {
     }
 
     /// Whether memory holds what home does not.
-    pub fn is_dirty(&self) -> bool {
+    pub(super) fn is_dirty(&self) -> bool {
         self.touched || self.first.is_some() || self.copied
     }
 
     /// Bytes that it takes in the running epoch's record, at most.
-    pub fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         if !self.touched {
             0
         } else if self.whole {
@@ -178,13 +178,13 @@ impl Buffer {
     }
 
     /// Marks it as changed by the running epoch; `image`: all of it is to be logged.
-    pub fn touch(&mut self, image: bool) {
+    pub(super) fn touch(&mut self, image: bool) {
         self.touched = true;
         self.whole |= image || self.need_image;
     }
 
     /// Notes a change of `[start, end)` in the block.
-    pub fn note(&mut self, start: u16, end: u16) {
+    pub(super) fn note(&mut self, start: u16, end: u16) {
         if !self.whole {
             self.ranges.add(start, end);
             self.whole = self.ranges.bytes() > WHOLE;
@@ -192,7 +192,7 @@ impl Buffer {
     }
 
     /// Forgets that the running epoch touched it: the operation that did is undone, or it was sealed.
-    pub fn untouch(&mut self) {
+    pub(super) fn untouch(&mut self) {
         self.touched = false;
         self.whole = false;
         self.ranges = Ranges::new();
@@ -205,7 +205,7 @@ impl Buffer {
     }
 
     /// Calls `f` with (whole image?, offset, bytes) for each entry of the running epoch's record.
-    pub fn log_entries(&self, mut f: impl FnMut(bool, u16, &[u8]) -> Result) -> Result {
+    pub(super) fn log_entries(&self, mut f: impl FnMut(bool, u16, &[u8]) -> Result) -> Result {
         if self.whole {
             return f(true, 0, self.bytes.get(..self.image_len()).ok_or(EINVAL)?);
         }
@@ -217,7 +217,7 @@ impl Buffer {
     }
 
     /// The record at `pos` holds its changes now. Returns whether that was a whole image.
-    pub fn sealed(&mut self, pos: Pos) -> bool {
+    pub(super) fn sealed(&mut self, pos: Pos) -> bool {
         let image = self.whole;
         self.untouch();
         self.need_image = false;
@@ -231,7 +231,7 @@ impl Buffer {
     }
 
     /// A durable image at `pos` makes every older record needless for this block.
-    pub fn superseded(&mut self, pos: Pos) {
+    pub(super) fn superseded(&mut self, pos: Pos) {
         for first in [&mut self.first, &mut self.after].into_iter().flatten() {
             if first.lsn < pos.lsn {
                 *first = pos;
@@ -240,14 +240,14 @@ impl Buffer {
     }
 
     /// A copy of the content was taken that is going home.
-    pub fn copy_taken(&mut self) {
+    pub(super) fn copy_taken(&mut self) {
         self.copied = true;
         self.after = None;
         self.need_image = true;
     }
 
     /// The copy is home durably, or (`!home`) it is not.
-    pub fn copy_done(&mut self, home: bool) {
+    pub(super) fn copy_done(&mut self, home: bool) {
         if home {
             self.first = self.after;
         }

@@ -12,7 +12,7 @@ const MAX_CLEAN: usize = 8192;
 const CLOCK_STEPS: usize = 32;
 
 /// The buffers. Dirty ones stay until they are home; clean ones are evicted by a clock.
-pub struct Cache {
+pub(super) struct Cache {
     buffers: RBTree<u64, Buffer>,
     /// Buffers in the tree.
     len: usize,
@@ -24,7 +24,7 @@ pub struct Cache {
 
 impl Cache {
     /// An empty cache.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             buffers: RBTree::new(),
             len: 0,
@@ -34,28 +34,28 @@ impl Cache {
     }
 
     /// The buffer of `block`, if it is in memory.
-    pub fn get(&self, block: u64) -> Option<&Buffer> {
+    pub(super) fn get(&self, block: u64) -> Option<&Buffer> {
         self.buffers.get(&block)
     }
 
     /// As [`Cache::get`], for a change.
-    pub fn get_mut(&mut self, block: u64) -> Option<&mut Buffer> {
+    pub(super) fn get_mut(&mut self, block: u64) -> Option<&mut Buffer> {
         self.buffers.get_mut(&block)
     }
 
     /// Every buffer, in the order of block numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Buffer)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Buffer)> + '_ {
         self.buffers.iter().map(|(&block, buffer)| (block, buffer))
     }
 
     /// First buffer at `block` or behind it.
-    pub fn at_or_after(&mut self, block: u64) -> Option<(u64, &mut Buffer)> {
+    pub(super) fn at_or_after(&mut self, block: u64) -> Option<(u64, &mut Buffer)> {
         let found = *self.buffers.cursor_lower_bound(&block)?.current().0;
         Some((found, self.buffers.get_mut(&found)?))
     }
 
     /// Adds a buffer; the block has none.
-    pub fn insert(&mut self, block: u64, buffer: Buffer) -> Result {
+    pub(super) fn insert(&mut self, block: u64, buffer: Buffer) -> Result {
         if self.len >= self.limit {
             self.evict();
         }
@@ -70,14 +70,14 @@ impl Cache {
     }
 
     /// Drops a buffer, whatever its state.
-    pub fn remove(&mut self, block: u64) -> Option<Buffer> {
+    pub(super) fn remove(&mut self, block: u64) -> Option<Buffer> {
         let buffer = self.buffers.remove(&block)?;
         self.len -= 1;
         Some(buffer)
     }
 
     /// The buffer of `block`, read from the device and verified if it is not in memory.
-    pub fn load<D: BlockDevice>(
+    pub(super) fn load<D: BlockDevice>(
         &mut self,
         dev: &D,
         sb: &SuperBlock,
@@ -127,12 +127,12 @@ impl Cache {
 #[cfg(test)]
 impl Cache {
     /// Lets a test see eviction without filling 32 MiB.
-    pub fn set_limit(&mut self, limit: usize) {
+    pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
     /// Buffers in memory.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 }

@@ -19,6 +19,8 @@ impl<D: BlockDevice> Store<D> {
     /// Read-write, what was replayed is home when this returns. Read-only, nothing is written: it
     /// stays in memory over what the device holds. Errors: `EFSCORRUPTED` if journal or summary are not
     /// what they should be, `EROFS` for a read-write mount of a read-only device, `EIO`, `ENOMEM`.
+    // Not inlined: a store is large for a kernel stack, and inlining piles up copies of it.
+    #[inline(never)]
     pub fn mount(
         dev: D,
         sb: SuperBlock,
@@ -45,6 +47,8 @@ impl<D: BlockDevice> Store<D> {
         let mut cache = Cache::new();
         put_replayed(replayed.meta, &mut cache, ring.tail, last)?;
         let allocator = make_allocator(&dev, &sb, &mut cache, &slot, env)?;
+        let allocator = KBox::new(allocator, GFP_KERNEL)?;
+        let sb = KBox::new(sb, GFP_KERNEL)?;
         let mut store = Self {
             dev,
             sb,

@@ -157,6 +157,7 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
         // It may have been evicted meanwhile, but not if it is fresh: then it is dirty.
         let buffer = store.cache.load(&store.dev, &store.sb, block)?;
         buffer.freed = true;
+        // The log may hold entries for it, also if it is clean (REVOKE).
         if !buffer.fresh {
             store.epoch.revokes.push(block, GFP_KERNEL)?;
             store.epoch.bytes += ENTRY_SIZE;

@@ -136,6 +136,8 @@ pub struct Rig {
     /// Items at the end of each epoch that had operations.
     pub at_epoch: HashMap<u64, Items>,
     pub random: Random,
+    /// Metadata blocks freed: data likes to take their places.
+    freed: Vec<u64>,
 }
 
 impl Rig {
@@ -151,6 +153,7 @@ impl Rig {
             items: Items::new(),
             at_epoch,
             random: Random(seed),
+            freed: Vec::new(),
         }
     }
 
@@ -211,6 +214,7 @@ impl Rig {
     fn add_data(&mut self, slot: usize, goal: u64) {
         let tag = self.random.next();
         let want = 1 + self.random.below(6) as u32;
+        let goal = self.freed.pop().unwrap_or(goal);
         let (block, len) = self.store.reserve_data(goal, want, false).unwrap();
         for b in block..block + u64::from(len) {
             self.dev.write_blocks(&[(b, &data_bytes(tag, b))]).unwrap();
@@ -225,6 +229,9 @@ impl Rig {
     }
 
     fn remove(&mut self, slot: usize, item: Item) {
+        if let Item::Node { block, .. } = &item {
+            self.freed.insert(0, *block);
+        }
         self.store
             .run(|op| {
                 match item {

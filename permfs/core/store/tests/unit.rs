@@ -329,3 +329,12 @@ fn every_failing_allocation_leaves_things_as_they_were() {
     }
     rig.store.unmount().unwrap();
 }
+
+#[test]
+fn a_store_is_small_enough_to_be_moved_on_a_kernel_stack() {
+    assert!(
+        size_of::<Store<TestDevice>>() <= 896,
+        "{}",
+        size_of::<Store<TestDevice>>()
+    );
+}
