@@ -31,6 +31,8 @@ pub const S_IFCHR: u16 = 0o020000;
 /// FIFO.
 pub const S_IFIFO: u16 = 0o010000;
 
+/// Largest number of nanoseconds in a time.
+pub const NSEC_MAX: u32 = 999_999_999;
 /// Bytes of the fixed part.
 pub const HEAD_SIZE: usize = size_of::<InodeRecord>();
 /// Bytes of the largest record.
@@ -58,7 +60,8 @@ impl From<Time> for DiskTime {
     fn from(t: Time) -> Self {
         Self {
             sec: t.sec.into(),
-            nsec: t.nsec.into(),
+            // A record with more would be refused as damaged.
+            nsec: t.nsec.min(NSEC_MAX).into(),
         }
     }
 }
@@ -300,7 +303,7 @@ fn check_head(h: &InodeRecord) -> Result {
         || !fork_fits
         || (fork == ForkKind::Tree && fork_len != 0)
         || h.nlink.get() > LINK_MAX
-        || times.iter().any(|t| t.nsec.get() >= 1_000_000_000)
+        || times.iter().any(|t| t.nsec.get() > NSEC_MAX)
     {
         return Err(EFSCORRUPTED);
     }

@@ -13,7 +13,7 @@ use crate::{
     dir::hash::NameHash,
     format::*,
     geometry::Geometry,
-    inode::{Attr, Inode, Time, S_IFMT, S_IFREG},
+    inode::{Attr, Inode, Time, NSEC_MAX, S_IFMT, S_IFREG},
     store::{Op, Store},
 };
 use kernel::prelude::*;
@@ -231,7 +231,7 @@ impl<D: BlockDevice> Volume<D> {
             let mut rec = v.load(ino)?;
             let times = [attr.atime, attr.mtime, attr.ctime, attr.btime];
             if (attr.mode ^ rec.head.mode.get()) & S_IFMT != 0
-                || times.iter().any(|t| t.nsec >= 1_000_000_000)
+                || times.iter().any(|t| t.nsec > NSEC_MAX)
             {
                 return Err(EINVAL);
             }

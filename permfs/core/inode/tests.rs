@@ -70,6 +70,73 @@ fn what_is_encoded_is_decoded() {
     assert_eq!(kept.encode().unwrap()[..], with_xattr[..]);
 }
 
+/// The format does not change by accident.
+#[test]
+fn a_record_is_these_bytes() {
+    let time = |n: i64| Time {
+        sec: n << 32 | 1,
+        nsec: n as u32,
+    };
+    let h = InodeRecord {
+        mode: (S_IFREG | 0o755).into(),
+        fork: ForkKind::List as u8,
+        fork_level: 2,
+        uid: 0x1111_1110.into(),
+        gid: 0x2222_2220.into(),
+        nlink: 0x3333_3330.into(),
+        size: 0x4444_4444_440.into(),
+        blocks: 0x5555_5555_5555_5550.into(),
+        mtime: time(6).into(),
+        ctime: time(7).into(),
+        atime: time(8).into(),
+        btime: time(9).into(),
+        generation: 0xaaaa_aaa0.into(),
+        flags: 0xbbbb_bbb0.into(),
+        rdev: 0xcccc_cccc_cccc_ccc0.into(),
+        parent: 0xdddd_dddd_dddd_ddd0.into(),
+        project: 0xeeee_eee0.into(),
+        home: 0xffff_fff0.into(),
+        fork_root: 0x1212_1212_1212_1210.into(),
+        xattr_root: 0x1313_1313_1313_1310.into(),
+        xattr_level: 3,
+        ..InodeRecord::default()
+    };
+    let text: String = encoded(h, b"fork")
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let golden = [
+        "ed810102",
+        "10111111",
+        "20222222",
+        "30333333",
+        "4044444444040000",
+        "5055555555555555",
+        "0100000006000000",
+        "06000000",
+        "0100000007000000",
+        "07000000",
+        "0100000008000000",
+        "08000000",
+        "0100000009000000",
+        "09000000",
+        "a0aaaaaa",
+        "b0bbbbbb",
+        "c0cccccccccccccc",
+        "d0dddddddddddddd",
+        "e0eeeeee",
+        "f0ffffff",
+        "1012121212121212",
+        "1013131313131313",
+        "0400",
+        "0000",
+        "03",
+        "000000000000000000000000000000000000000000000000000000",
+        "666f726b",
+    ];
+    assert_eq!(text, golden.concat());
+}
+
 #[test]
 fn lengths_must_agree() {
     let value = encoded(head(S_IFDIR), &[0; 64]);

@@ -14,7 +14,7 @@ use crate::{
         inode::{InodeRecord, LINK_MAX, ORPHAN_DELETE},
         FIRST_INO, NAME_MAX, ROOT_INO,
     },
-    inode::{known_type, Inode, Record, Time, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
+    inode::{known_type, Inode, Record, Time, NSEC_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     meta::MetaWrite,
 };
 use kernel::prelude::*;
@@ -43,7 +43,7 @@ impl<D: BlockDevice> Volume<D> {
         if !known_type(new.mode)
             || is_link != new.symlink.is_some()
             || new.ino < FIRST_INO
-            || new.now.nsec >= 1_000_000_000
+            || new.now.nsec > NSEC_MAX
         {
             return Err(EINVAL);
         }

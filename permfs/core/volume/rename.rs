@@ -16,9 +16,6 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Directories on a path at most; a longer one is taken for a loop.
-const DEPTH_MAX: usize = 1 << 20;
-
 /// One name of a rename, as it was found.
 struct Place<'a> {
     dir: u64,
@@ -81,16 +78,22 @@ impl<M: MetaWrite> View<'_, M> {
     /// Errors: `EINVAL` if `ino` is `dir` or above it.
     fn must_not_be_above(&mut self, ino: u64, dir: u64) -> Result {
         let mut at = dir;
-        for _ in 0..DEPTH_MAX {
-            if at == ino {
-                return Err(EINVAL);
-            }
+        // Brent's algorithm: `mark` is set anew at every power of two, so a loop comes back to it.
+        let (mut mark, mut steps, mut limit) = (0, 0u64, 1);
+        while at != ino {
             if at == ROOT_INO {
                 return Ok(());
             }
+            if at == mark {
+                return self.note(dir, "path to the root", Err(EFSCORRUPTED));
+            }
+            if steps == limit {
+                (mark, steps, limit) = (at, 0, limit.saturating_mul(2));
+            }
+            steps += 1;
             at = self.load_dir(at)?.head.parent.get();
         }
-        self.note(dir, "path to the root", Err(EFSCORRUPTED))
+        Err(EINVAL)
     }
 
     fn move_over(

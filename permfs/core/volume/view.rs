@@ -177,6 +177,11 @@ pub(super) fn must_exist(outcome: Result) -> Result {
     outcome.map_err(|e| if e == ENOENT { EFSCORRUPTED } else { e })
 }
 
+/// The key of what enters a tree was given out just now: that it is there is damage.
+fn must_be_new(outcome: Result) -> Result {
+    outcome.map_err(|e| if e == EEXIST { EFSCORRUPTED } else { e })
+}
+
 impl<M: MetaWrite> View<'_, M> {
     /// Stores a changed record.
     pub(super) fn save(&mut self, rec: &mut Record) -> Result {
@@ -192,7 +197,7 @@ impl<M: MetaWrite> View<'_, M> {
     pub(super) fn add(&mut self, rec: &mut Record) -> Result {
         let value = rec.encode()?;
         let mut tree = self.inodes()?;
-        let outcome = tree.insert(self.m, rec.ino, &value);
+        let outcome = must_be_new(tree.insert(self.m, rec.ino, &value));
         self.note(rec.ino, "inode tree", outcome)?;
         self.state.inodes = tree.to_disk();
         let count = self
@@ -230,7 +235,7 @@ impl<M: MetaWrite> View<'_, M> {
             ..OrphanRecord::default()
         };
         let mut tree = self.orphans()?;
-        let outcome = tree.insert(self.m, ino, value.as_bytes());
+        let outcome = must_be_new(tree.insert(self.m, ino, value.as_bytes()));
         self.note(ino, "orphan tree", outcome)?;
         self.state.orphans = tree.to_disk();
         Ok(())

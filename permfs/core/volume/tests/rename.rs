@@ -243,6 +243,30 @@ fn no_directory_gets_into_itself() {
     t.done(0);
 }
 
+/// Directories whose `..` lead round in circles are damage, and no reason to go round for ever.
+#[test]
+fn a_loop_of_parents_is_found() {
+    let mut t = tree();
+    let mut at = t.d;
+    for i in 0..9 {
+        at = mkdir(&mut t.v, at, format!("deep {i}").as_bytes());
+    }
+    for back in [at, t.v.parent(at).unwrap(), t.d] {
+        t.v.change(|view| {
+            let mut rec = view.load(t.d)?;
+            rec.head.parent.set(back);
+            view.save(&mut rec)
+        })
+        .unwrap();
+        assert_eq!(
+            t.v.rename(t.b, b"h", at, b"h", PLAIN, super::rig::at(3)),
+            Err(EFSCORRUPTED)
+        );
+        let report = t.v.take_report().map(|r| (r.ino, r.what));
+        assert_eq!(report, Some((at, "path to the root")));
+    }
+}
+
 #[test]
 fn nothing_enters_a_removed_directory() {
     let mut t = tree();
