@@ -84,7 +84,7 @@ fn a_record_is_these_bytes() {
         uid: 0x1111_1110.into(),
         gid: 0x2222_2220.into(),
         nlink: 0x3333_3330.into(),
-        size: 0x4444_4444_440.into(),
+        size: 0x0444_4444_4440.into(),
         blocks: 0x5555_5555_5555_5550.into(),
         mtime: time(6).into(),
         ctime: time(7).into(),
