@@ -114,7 +114,9 @@ impl BlockDevice for Disk {
     }
 
     fn has_fua(&self) -> bool {
-        self.0.device.has_fua()
+        // The block layer takes FUA for any device: where the device does not, it flushes behind the
+        // write, as part of the same request. A flush of our own would be one request more.
+        true
     }
 
     fn read_only(&self) -> bool {
@@ -136,7 +138,7 @@ impl BlockDevice for Disk {
             device.write(sector, buf, flags)
         };
         // Without FUA in the device the block layer flushes after the write.
-        if flags.preflush || (flags.fua && !self.has_fua()) {
+        if flags.preflush || (flags.fua && !self.0.device.has_fua()) {
             self.flushing(request)
         } else {
             self.counted(request)
