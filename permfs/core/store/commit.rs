@@ -27,6 +27,8 @@ pub struct Sealed {
     /// `None`: only a flush.
     record: Option<Arc<Record>>,
     epoch: u64,
+    /// Writes of file data up to the seal: those that a flush alone covers.
+    data: u64,
 }
 
 impl Sealed {
@@ -71,12 +73,14 @@ impl<D: BlockDevice> Store<D> {
             return Err(EBUSY);
         }
         if self.epoch.is_empty() {
-            let flush = self.data_unflushed && self.dev.has_write_cache();
-            self.data_unflushed = false;
+            if !self.dev.has_write_cache() {
+                self.data_flushed = self.data_written;
+            }
             let epoch = self.durable;
-            return Ok(flush.then_some(Sealed {
+            return Ok(self.has_unflushed_data().then_some(Sealed {
                 record: None,
                 epoch,
+                data: self.data_written,
             }));
         }
         let (record, pos) = self.build_record()?;
@@ -88,6 +92,7 @@ impl<D: BlockDevice> Store<D> {
         Ok(Some(Sealed {
             record: Some(record),
             epoch: pos.epoch,
+            data: self.data_written,
         }))
     }
 
@@ -148,7 +153,7 @@ impl<D: BlockDevice> Store<D> {
             lsn,
             sector,
             bytes: builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?,
-            preflush: self.data_unflushed,
+            preflush: self.has_unflushed_data(),
             let_go: Atomic::<u32>::new(0),
         };
         Ok((record, Pos { lsn, epoch }))
@@ -168,7 +173,7 @@ impl<D: BlockDevice> Store<D> {
         let next = Epoch::new(pos.epoch + 1);
         let closed = core::mem::replace(&mut self.epoch, next);
         self.ring.head = pos.lsn + self.ring.sectors_of(record.bytes.len());
-        self.data_unflushed = false;
+        self.data_flushed = self.data_written;
         self.in_flight = Some(InFlight {
             record,
             images,
@@ -184,8 +189,10 @@ impl<D: BlockDevice> Store<D> {
     /// for good: nobody knows what the log holds now, so nothing more may be promised.
     pub fn complete(&mut self, sealed: Sealed, outcome: Result) -> Result {
         let Some(record) = sealed.record.clone() else {
-            if outcome.is_err() {
-                self.data_unflushed = true;
+            // Only now: a record that was sealed meanwhile was not ordered behind this flush. It has
+            // flushed by itself, perhaps for newer data, which must not count as unflushed again.
+            if outcome.is_ok() && self.data_flushed < sealed.data {
+                self.data_flushed = sealed.data;
             }
             return outcome;
         };

@@ -297,6 +297,61 @@ fn discarded_blocks_are_reused_only_after_the_discard() {
     assert_eq!(rig.store.allocator().free_blocks(), free + 1);
 }
 
+/// Brings home what may go, and moves the tail, as a thread beside the operations does.
+fn checkpoint_beside(rig: &mut Rig) {
+    while let Some(batch) = rig.store.begin_checkpoint_batch(64).unwrap() {
+        let outcome = batch.write(&rig.dev);
+        rig.store.finish_checkpoint_batch(batch, outcome).unwrap();
+    }
+    rig.store.advance_tail().unwrap();
+}
+
+#[test]
+fn the_tail_waits_for_what_is_not_durable() {
+    // What happens to a node that is in the log only, in an epoch that never becomes durable.
+    type Change = fn(&mut Store<TestDevice>, u64);
+    let changes: [(&str, Change); 4] = [
+        ("freed", |s, block| s.run(|op| op.free(block)).unwrap()),
+        ("freed, sealed", |s, block| {
+            s.run(|op| op.free(block)).unwrap();
+            core::mem::forget(s.seal().unwrap());
+        }),
+        ("changed", |s, block| {
+            s.run(|op| op.write(block, 0, &[1; 9])).unwrap()
+        }),
+        ("logged whole, sealed", |s, block| {
+            s.run(|op| op.write(block, 0, &[1; 3000])).unwrap();
+            core::mem::forget(s.seal().unwrap());
+        }),
+    ];
+    for (what, change) in changes {
+        let mut rig = Rig::new(device_model(512, false), 256, 17);
+        let block = fill_nodes(&mut rig.store, 1).unwrap()[0];
+        rig.store.commit().unwrap();
+        change(&mut rig.store, block);
+        checkpoint_beside(&mut rig);
+        let dev = rig.dev.with_image(rig.dev.image());
+        let mut store = mount(&dev, &rig.sb, true).unwrap();
+        let payload = store.read(block, Kind::Node, 5);
+        assert_eq!(payload, Ok(&[0xee; PAYLOAD_SIZE][..]), "{what}");
+    }
+}
+
+#[test]
+fn a_block_on_its_way_home_is_not_reused() {
+    let mut rig = Rig::new(device_model(512, false), 256, 16);
+    let block = fill_nodes(&mut rig.store, 1).unwrap()[0];
+    rig.store.commit().unwrap();
+    let free = rig.store.allocator().free_blocks();
+    let batch = rig.store.begin_checkpoint_batch(64).unwrap().unwrap();
+    rig.store.run(|op| op.free(block)).unwrap();
+    rig.store.commit().unwrap();
+    assert_eq!(rig.store.allocator().free_blocks(), free);
+    let outcome = batch.write(&rig.dev);
+    rig.store.finish_checkpoint_batch(batch, outcome).unwrap();
+    assert_eq!(rig.store.allocator().free_blocks(), free + 1);
+}
+
 #[test]
 fn every_failing_allocation_leaves_things_as_they_were() {
     let mut rig = Rig::new(device_model(512, false), 256, 15);
