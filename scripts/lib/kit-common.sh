@@ -118,11 +118,15 @@ cargo_home() {
 	done
 }
 
-# exec_in_root CMD...: replaces this process by CMD in the root, in a mount namespace of its own that goes with it.
+# exec_in_root [--bind DIR]... CMD...: replaces this process by CMD in the root, in a mount namespace of its own that goes with it.
 # The cache, the repository, the caller's folder and /tmp are there under the same paths as outside, so that paths
-# in a build's output are right on both sides.
+# in a build's output are right on both sides; --bind brings further folders.
 exec_in_root() {
 	local env=() line binds=("$CACHE" "$REPO" /tmp)
+	while [ "${1:-}" = --bind ]; do
+		binds+=("$2")
+		shift 2
+	done
 	cargo_home
 	while IFS= read -r line; do env+=("$line"); done < <(
 		host_net_env

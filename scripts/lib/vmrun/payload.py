@@ -78,6 +78,15 @@ def write(out_path: pathlib.Path, initrd: pathlib.Path, guest_init: pathlib.Path
         cpio.close()
 
 
+def write_folder(folder: pathlib.Path, guest_init: pathlib.Path, content: Content) -> None:
+    """The same files in a folder, for a guest that takes them from there."""
+    for name, data, executable in [("init", guest_init.read_bytes(), True), *content.entries()]:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        file.chmod(0o755 if executable else 0o644)
+
+
 def write_probe(out_path: pathlib.Path, initrd: pathlib.Path) -> None:
     """An initramfs that boots, finds its drivers and switches off: shows whether an accelerator runs a guest."""
     with open(out_path, "wb") as out:

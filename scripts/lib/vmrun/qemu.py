@@ -46,22 +46,21 @@ def base(kit: Kit) -> list[str]:
 
 def append(opts) -> str:
     """The guest kernel's command line."""
-    words = ["console=ttyS0", f"panic={opts.panic_timeout}", BOOT]
-    if not opts.verbose:
-        words.append("quiet")
+    words = [f"panic={opts.panic_timeout}", BOOT]
+    words.append("loglevel=7" if opts.verbose else "quiet loglevel=4")
     return " ".join(words + opts.append)
 
 
 def devices(opts, kit: Kit, folder: pathlib.Path, disks: list) -> list[str]:
     """What the test machine has besides processor and memory, the same under every launcher."""
-    args = ["-device", "virtio-serial-pci,max_ports=8"]
+    args = ["-device", "virtio-serial-pci,id=permfs,max_ports=8"]
     ports = {"permfs.ctl": folder / "ctl", "permfs.out": folder / "out"}
     if opts.ack:
         ports["permfs.ack"] = pathlib.Path(opts.ack).absolute()
     for n, (name, path) in enumerate(ports.items()):
         more = ",append=on" if name == "permfs.ack" else ""
         args += ["-chardev", f"file,id=port{n},path={escape(path)}{more}",
-                 "-device", f"virtserialport,chardev=port{n},name={name}"]
+                 "-device", f"virtserialport,bus=permfs.0,chardev=port{n},name={name}"]
     for disk in disks:
         args += disk.arguments()
     if opts.erst:
@@ -97,7 +96,7 @@ def command(opts, kit: Kit, folder: pathlib.Path, disks: list) -> tuple[list[str
     args += ["-smp", str(opts.cpus), "-m", opts.mem, "-no-reboot", "-device", "virtio-rng-pci",
              "-serial", f"file:{escape(folder / 'console')}",
              "-kernel", str(kit.vmlinuz(opts.kernel)), "-initrd", str(folder / "initrd"),
-             "-append", append(opts) + " tsc=reliable"]
+             "-append", f"console=ttyS0 {append(opts)} tsc=reliable"]
     args += devices(opts, kit, folder, disks)
     # Devices are named in the order of their addresses, and these two come last: what the caller gave comes first.
     if opts.corpus:

@@ -48,7 +48,8 @@ def dies_with_us() -> None:
 class Run:
     """The machine's process and the channels it writes to."""
 
-    def __init__(self, args: list[str], env: dict[str, str], folder: pathlib.Path, timeout: float, show_console: bool):
+    def __init__(self, args: list[str], env: dict[str, str], folder: pathlib.Path, timeout: float, show_console: bool,
+                 console_on_stderr: bool):
         self.folder, self.timeout = folder, timeout
         self.started = time.monotonic()
         self.ready = self.rc = self.failure = None
@@ -63,9 +64,11 @@ class Run:
         for name in ("ctl", "out"):
             # Opened for writing too: the channel does not end when QEMU closes its side, the loop does.
             self.selector.register(os.open(folder / name, os.O_RDWR | os.O_NONBLOCK), selectors.EVENT_READ, name)
+        # virtme-ng has the console on stderr; QEMU itself writes it to a file and has complaints on stderr.
         self.errors = open(folder / "qemu.log", "w+b")
+        stderr = open(self.console_path, "ab") if console_on_stderr else self.errors
         self.process = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=self.errors,
-                                        stderr=self.errors, preexec_fn=dies_with_us)
+                                        stderr=stderr, preexec_fn=dies_with_us)
 
     def _control(self, data: bytes) -> None:
         """Lines of the guest's init: ready UPTIME, fail MESSAGE, rc N, bye."""
