@@ -97,8 +97,11 @@ pub struct Store<D: BlockDevice> {
     /// Where the next home batch begins.
     home_cursor: u64,
     undo: Undo,
-    /// File data was written that no flush has covered yet.
-    data_unflushed: bool,
+    /// Writes of file data so far; see [`Store::note_data_written`].
+    data_written: u64,
+    /// How many of them a flush covers that comes before any later record. It counts once a record with
+    /// a preflush is sealed, since records are written in order; a flush alone counts when it is done.
+    data_flushed: u64,
     /// A log write failed: memory and log have parted, nothing more may be promised.
     failed: bool,
     read_only: bool,
@@ -150,7 +153,12 @@ impl<D: BlockDevice> Store<D> {
     /// File data was written to its place since the last flush. To be called, under the volume's
     /// lock, after the write has completed and before the epoch that refers to it is sealed.
     pub fn note_data_written(&mut self) {
-        self.data_unflushed = true;
+        self.data_written = self.data_written.wrapping_add(1);
+    }
+
+    /// Whether file data was written that no flush covers.
+    fn has_unflushed_data(&self) -> bool {
+        self.data_written != self.data_flushed
     }
 
     /// Whether blocks that are freed are handed out for discarding ([`Store::take_discards`]).
@@ -195,10 +203,9 @@ impl<D: BlockDevice> Store<D> {
         if record::HEADER_BYTES + self.epoch.bytes + OP_BYTES > limit {
             self.commit()?;
         }
-        // What was freed comes back with a commit. Data does without it, metadata must not: an
-        // operation that frees may need a block to do so.
-        if self.allocator.free_blocks() < LOW_SPACE && !self.epoch.frees.is_empty() {
-            self.commit()?;
+        // An operation that frees may need a block to do so: the last ones are not for waiting.
+        if self.allocator.free_blocks() < LOW_SPACE {
+            self.reclaim()?;
         }
         if !self.has_room() {
             self.commit()?;
@@ -216,6 +223,19 @@ impl<D: BlockDevice> Store<D> {
             // The constants forbid it (see MIN_JOURNAL_BLOCKS).
             Err(EIO)
         }
+    }
+
+    /// Makes what was freed so far free for reuse, as far as it can be. Returns whether there was any.
+    fn reclaim(&mut self) -> Result<bool> {
+        let pending = !self.epoch.frees.is_empty() || self.in_flight.is_some();
+        if pending {
+            self.commit()?;
+        }
+        // A discard is advice; who needs the block does not wait for it.
+        let discards = self.take_discards();
+        let any = pending || !discards.is_empty();
+        self.discards_done(discards);
+        Ok(any)
     }
 
     /// Whether the ring takes the running epoch's record with one more operation in it, and then the
@@ -244,7 +264,7 @@ impl<D: BlockDevice> Store<D> {
 
     /// Whether memory holds changes that are not durable.
     pub fn is_dirty(&self) -> bool {
-        !self.epoch.is_empty() || self.in_flight.is_some() || self.data_unflushed
+        !self.epoch.is_empty() || self.in_flight.is_some() || self.has_unflushed_data()
     }
 
     /// Buffer of `block`, verified to be of `kind` and to belong to `owner`.

@@ -175,10 +175,7 @@ impl<D: BlockDevice> Store<D> {
     pub fn reserve_data(&mut self, goal: u64, want: u32, promised: bool) -> Result<BlockRun> {
         self.check_writable()?;
         match self.take_data(goal, want, promised) {
-            Err(e) if e == ENOSPC && !self.epoch.frees.is_empty() => {
-                self.commit()?;
-                self.take_data(goal, want, promised)
-            }
+            Err(e) if e == ENOSPC && self.reclaim()? => self.take_data(goal, want, promised),
             taken => taken,
         }
     }

@@ -353,6 +353,23 @@ fn a_block_on_its_way_home_is_not_reused() {
 }
 
 #[test]
+fn a_full_volume_finds_what_was_freed() {
+    for discard in [false, true] {
+        let mut rig = Rig::new(device_model(512, false), 256, 18);
+        rig.store.set_discard(discard);
+        let (block, len) = rig.store.reserve_data(0, 8, false).unwrap();
+        rig.store.run(|op| op.claim(block, len)).unwrap();
+        while rig.store.reserve_data(0, 4096, false).is_ok() {}
+        assert_eq!(rig.store.reserve_data(0, 1, false), Err(ENOSPC));
+        rig.store.run(|op| op.free_data(block, len)).unwrap();
+        // Not before the epoch is durable, and then at once.
+        let durable = rig.store.durable_epoch();
+        assert!(rig.store.reserve_data(0, len, false).is_ok());
+        assert!(rig.store.durable_epoch() > durable);
+    }
+}
+
+#[test]
 fn every_failing_allocation_leaves_things_as_they_were() {
     let mut rig = Rig::new(device_model(512, false), 256, 15);
     for _ in 0..30 {
