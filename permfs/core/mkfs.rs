@@ -81,7 +81,7 @@ impl fmt::Display for MkfsError {
     }
 }
 
-/// The layout that [`format`] would make, without writing anything.
+/// The layout that [`format()`] would make, without writing anything.
 pub fn plan<D: BlockDevice>(dev: &D, params: &MkfsParams) -> Result<Geometry, MkfsError> {
     let device = dev.sectors() / SECTORS_PER_BLOCK;
     let wanted = params.blocks.unwrap_or(device);

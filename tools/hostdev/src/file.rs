@@ -14,7 +14,7 @@ use permfs_core::{
     device::{BlockDevice, WriteFlags},
     format::{BLOCK_SIZE, SECTORS_PER_BLOCK, SECTOR_SIZE},
 };
-use rustix::fs::{fallocate, ioctl_blksszget, FallocateFlags, OFlags};
+use rustix::fs::{fadvise, fallocate, ioctl_blksszget, Advice, FallocateFlags, OFlags};
 
 use crate::checked_offset;
 
@@ -52,6 +52,11 @@ impl FileBlockDevice {
             options.custom_flags(OFlags::EXCL.bits() as i32);
         }
         let mut file = options.open(path)?;
+        if is_block {
+            // A mounted filesystem writes past the page cache of its device: what an earlier reader left
+            // there may be stale. Only advice: without it an old state is shown, and nothing worse.
+            let _ = fadvise(&file, 0, None, Advice::DontNeed);
+        }
         // BLKGETSIZE64 by another name, and it serves files too.
         let bytes = file.seek(SeekFrom::End(0))?;
         let sector_size = if is_block {

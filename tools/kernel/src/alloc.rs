@@ -100,8 +100,6 @@ impl Allocator for allocator::KVmalloc {}
 thread_local! {
     /// Allocations that still succeed; `None`: all of them.
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-    /// Allocations made by this thread.
-    static MADE: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Makes this thread's allocations fail once `n` more have succeeded, until the returned guard drops.
@@ -121,14 +119,8 @@ impl Drop for FailGuard {
     }
 }
 
-/// How many allocations this thread has made, refused ones included.
-pub fn made() -> u64 {
-    MADE.get()
-}
-
-/// Counts one allocation and decides whether it succeeds.
+/// Whether one more allocation succeeds.
 pub(crate) fn attempt() -> Result<(), AllocError> {
-    MADE.set(MADE.get() + 1);
     match LEFT.get() {
         None => Ok(()),
         Some(0) => Err(AllocError),

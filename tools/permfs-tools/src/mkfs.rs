@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{anyhow, bail, Context, Result};
 use clap::Parser;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use permfs_core::{
     device::BlockDevice,
     format::{SECTORS_PER_BLOCK, SHARD_BLOCKS},
@@ -29,6 +29,8 @@ use crate::{
 
 /// Exit status of a failure, as mke2fs and mkfs.xfs have it.
 const FAILED: u8 = 1;
+/// Blocks discarded in one call, so that progress shows: 1 GiB.
+const DISCARD_BLOCKS: usize = 1 << 18;
 /// Bytes of a label.
 const LABEL_MAX: usize = 64;
 
@@ -65,6 +67,9 @@ pub struct MkfsArgs {
     /// Show what would be done, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Do not tell the device that its old contents are not needed
+    #[arg(short = 'K', long)]
+    no_discard: bool,
     /// Overwrite what the device holds (a mounted device is refused all the same)
     #[arg(short, long)]
     force: bool,
@@ -132,6 +137,9 @@ fn run(args: &MkfsArgs) -> Result<()> {
     let params = params(args)?;
     let planned = plan(&dev, &params).map_err(|e| explain(&dev, path, &e))?;
     if !args.dry_run {
+        if !args.no_discard {
+            discard(&dev, args.quiet);
+        }
         let spinner = spinner(args.quiet);
         let outcome = format(&dev, &params);
         spinner.finish_and_clear();
@@ -143,8 +151,36 @@ fn run(args: &MkfsArgs) -> Result<()> {
     Ok(())
 }
 
+/// Whether somebody is there to watch.
+fn shows_progress(quiet: bool) -> bool {
+    !quiet && std::io::stderr().is_terminal()
+}
+
+/// Discards the whole device, so that a thin volume or a flash drive starts empty. Stops without a word
+/// at the first error: most often the device cannot.
+fn discard<D: BlockDevice>(dev: &D, quiet: bool) {
+    let blocks = dev.sectors() / SECTORS_PER_BLOCK;
+    let bar = if shows_progress(quiet) {
+        ProgressBar::new(blocks)
+    } else {
+        ProgressBar::hidden()
+    };
+    let bar = bar.with_message("discarding");
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}") {
+        bar.set_style(style);
+    }
+    for start in (0..blocks).step_by(DISCARD_BLOCKS) {
+        let count = (blocks - start).min(DISCARD_BLOCKS as u64);
+        if dev.discard(start, count).is_err() {
+            break;
+        }
+        bar.inc(count);
+    }
+    bar.finish_and_clear();
+}
+
 fn spinner(quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
+    if !shows_progress(quiet) {
         return ProgressBar::hidden();
     }
     let spinner = ProgressBar::new_spinner().with_message("writing the volume");
