@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A disk with a volatile cache that logs what is done to it, in the order in which it completes.
+
+use crate::image::{Image, BLOCK, PER_BLOCK, SECTOR};
+use kernel::prelude::{Result, EINVAL, EIO};
+use permfs_core::device::{BlockDevice, WriteFlags};
+use std::{cell::RefCell, fmt, rc::Rc};
+
+/// What kind of disk it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Completed writes may be lost until a flush.
+    pub cache: bool,
+    /// It takes FUA.
+    pub fua: bool,
+    /// Bytes that are written as a whole.
+    pub sector_size: usize,
+}
+
+impl Caps {
+    /// Those that are simulated, the commonest first.
+    pub const ALL: [Caps; 5] = [
+        Caps {
+            cache: true,
+            fua: false,
+            sector_size: 512,
+        },
+        Caps {
+            cache: true,
+            fua: true,
+            sector_size: 512,
+        },
+        Caps {
+            cache: false,
+            fua: false,
+            sector_size: 512,
+        },
+        Caps {
+            cache: true,
+            fua: true,
+            sector_size: 4096,
+        },
+        Caps {
+            cache: true,
+            fua: false,
+            sector_size: 4096,
+        },
+    ];
+}
+
+/// How a disk lies: with each of these the simulator must find failures, or it finds none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It does not.
+    None,
+    /// A flush is reported done, and nothing was.
+    Flush,
+    /// FUA is taken, and the write stays in the cache.
+    Fua,
+}
+
+/// A write, as it was submitted.
+#[derive(Clone)]
+pub struct Write {
+    /// First sector, of 512 bytes.
+    pub sector: u64,
+    /// What was written.
+    pub data: Rc<[u8]>,
+}
+
+/// What happened at the disk.
+#[derive(Clone)]
+pub enum Event {
+    /// Writes under way together; no other begins before all are done.
+    Writes {
+        /// The writes.
+        writes: Vec<Write>,
+        /// They are durable when they are done.
+        durable: bool,
+    },
+    /// Everything that was done before is durable.
+    Flush,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event::Writes { writes, durable } = self else {
+            return f.write_str("flush");
+        };
+        f.write_str(if *durable { "durable write" } else { "write" })?;
+        for w in writes {
+            let (block, sectors) = (w.sector / PER_BLOCK, w.data.len() / SECTOR);
+            write!(f, " {block}.{}+{sectors}", w.sector % PER_BLOCK)?;
+        }
+        Ok(())
+    }
+}
+
+struct Inner {
+    caps: Caps,
+    lie: Lie,
+    image: RefCell<Image>,
+    log: RefCell<Vec<Event>>,
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk(Rc<Inner>);
+
+impl SimDisk {
+    /// A disk that holds `image`.
+    pub fn new(image: Image, caps: Caps, lie: Lie) -> Self {
+        Self(Rc::new(Inner {
+            caps,
+            lie,
+            image: RefCell::new(image),
+            log: RefCell::new(Vec::new()),
+        }))
+    }
+
+    /// What kind of disk it is.
+    pub fn caps(&self) -> Caps {
+        self.0.caps
+    }
+
+    /// How it lies.
+    pub fn lie(&self) -> Lie {
+        self.0.lie
+    }
+
+    /// What reads give now.
+    pub fn image(&self) -> Image {
+        self.0.image.borrow().clone()
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> usize {
+        self.0.log.borrow().len()
+    }
+
+    /// Takes the log out.
+    pub fn take_log(&self) -> Vec<Event> {
+        self.0.log.take()
+    }
+
+    /// One 512-byte sector, if there is such.
+    pub fn sector(&self, sector: u64) -> Option<[u8; SECTOR]> {
+        self.0.image.borrow().sector(sector)?.try_into().ok()
+    }
+
+    fn event(&self, event: Event) {
+        self.0.log.borrow_mut().push(event);
+    }
+
+    fn submit(&self, writes: Vec<Write>, fua: bool) -> Result {
+        let mut image = self.0.image.borrow_mut();
+        for w in &writes {
+            let end = w.sector + (w.data.len() / SECTOR) as u64;
+            if w.data.len() % self.0.caps.sector_size != 0 || end > image.sectors() {
+                return Err(EINVAL);
+            }
+            image.write(w.sector, &w.data);
+        }
+        drop(image);
+        let caps = self.0.caps;
+        let durable = !caps.cache || fua && caps.fua;
+        self.event(Event::Writes { writes, durable });
+        if fua && !durable {
+            self.event(Event::Flush);
+        }
+        Ok(())
+    }
+}
+
+impl BlockDevice for SimDisk {
+    fn sectors(&self) -> u64 {
+        self.0.image.borrow().sectors()
+    }
+
+    fn sector_size(&self) -> usize {
+        self.0.caps.sector_size
+    }
+
+    fn has_write_cache(&self) -> bool {
+        self.0.caps.cache
+    }
+
+    fn has_fua(&self) -> bool {
+        self.0.caps.fua
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
+        if self.0.image.borrow().read(sector, buf) {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
+    fn write(&self, sector: u64, buf: &[u8], flags: WriteFlags) -> Result {
+        if flags.preflush {
+            self.event(Event::Flush);
+        }
+        let data = buf.into();
+        self.submit(vec![Write { sector, data }], flags.fua)
+    }
+
+    fn write_blocks(&self, batch: &[(u64, &[u8])]) -> Result {
+        if batch.iter().any(|(_, bytes)| bytes.len() != BLOCK) {
+            return Err(EINVAL);
+        }
+        let writes = batch.iter().map(|&(block, bytes)| Write {
+            sector: block * PER_BLOCK,
+            data: bytes.into(),
+        });
+        self.submit(writes.collect(), false)
+    }
+
+    fn flush(&self) -> Result {
+        self.event(Event::Flush);
+        Ok(())
+    }
+
+    /// What was discarded reads as anything: here, as what nobody wrote.
+    fn discard(&self, block: u64, count: u64) -> Result {
+        let data: Rc<[u8]> = [0xd5; BLOCK].into();
+        let writes = (block..block + count).map(|block| Write {
+            sector: block * PER_BLOCK,
+            data: data.clone(),
+        });
+        self.submit(writes.collect(), false)
+    }
+}

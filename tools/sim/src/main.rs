@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `permfs-sim`: tries crash states and fails if the core does not survive one.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use permfs_sim::{
+    disk::Lie,
+    driver::Fault,
+    runner::{quiet_panics, replay, simulate, Failure, Plan},
+};
+use std::{process::ExitCode, time::Duration};
+
+/// Crash simulator for PermFS: makes workloads, crashes them in every way, and checks what is left.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// States to try.
+    #[arg(long, default_value_t = 200_000)]
+    states: u64,
+    /// Where workloads come from; a random one if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// 20,000 states.
+    #[arg(long)]
+    quick: bool,
+    /// One workload only, and what it does.
+    #[arg(long, requires = "seed")]
+    workload: Option<u64>,
+    /// One state of that workload.
+    #[arg(long, requires = "workload")]
+    state: Option<u64>,
+    /// Threads; all cores if not given.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // Keyed anew for every process. Short, so that it is easily typed.
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u8(0);
+    hasher.finish() % 1_000_000_000
+}
+
+fn tell(seed: u64, failure: &Failure) {
+    let state = failure
+        .state
+        .map_or(String::new(), |s| format!(" --state {s}"));
+    eprintln!("FAIL: {}", failure.why);
+    eprintln!(
+        "  again: cargo run --release --manifest-path tools/Cargo.toml -p permfs-sim -- --seed {seed} --workload {}{state}",
+        failure.workload
+    );
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // A panic of the core is a failure like any other and told as such.
+    quiet_panics();
+    let seed = args.seed.unwrap_or_else(random_seed);
+    let plan = Plan {
+        seed,
+        lie: Lie::None,
+        fault: Fault::None,
+    };
+    if let Some(workload) = args.workload {
+        return match replay(&plan, workload, args.state) {
+            Ok(told) => {
+                print!("{told}");
+                println!("sim: workload {workload}: nothing wrong (seed {seed})");
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                eprintln!("{why}");
+                println!("sim: workload {workload}: FAILED (seed {seed})");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let states = if args.quick { 20_000 } else { args.states };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let bar = ProgressBar::new(states);
+    let style =
+        ProgressStyle::with_template("sim: {bar:30} {pos}/{len} states, {per_sec}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    let outcome = simulate(&plan, states, args.threads.unwrap_or(cores), |n| bar.inc(n));
+    bar.finish_and_clear();
+    outcome.failures.iter().for_each(|f| tell(seed, f));
+    println!(
+        "sim: {} states, {} workloads, {} failures (seed {seed})",
+        outcome.states,
+        outcome.workloads,
+        outcome.failures.len()
+    );
+    if outcome.failures.is_empty() && outcome.states >= states {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
