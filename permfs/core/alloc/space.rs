@@ -49,7 +49,10 @@ impl Space {
     /// Blocks that metadata may still get, and the reserve that it has to itself.
     pub(super) fn for_metadata(&self) -> (u64, u64) {
         let left = self.available.load(Relaxed).saturating_add(self.metadata);
-        (u64::try_from(left).unwrap_or(0), self.metadata.unsigned_abs())
+        (
+            u64::try_from(left).unwrap_or(0),
+            self.metadata.unsigned_abs(),
+        )
     }
 
     /// Takes between `least` and `most` blocks from the count: as many as there are, 0 if too few.
