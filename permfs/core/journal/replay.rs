@@ -138,7 +138,8 @@ pub fn replay<D: BlockDevice>(dev: &D, ring: &Ring, sb: &SuperBlock) -> Result<R
         let epoch = head.epoch.get();
         record::for_each_entry(&reader.bytes, &head, sb.blocks.get(), |entry, bytes| {
             let note = notes.get(&entry.block.get()).ok_or(EIO)?;
-            if epoch > note.revoked && note.image != 0 && epoch >= note.image {
+            // An image that counts is newer than any revoke, so this drops what is revoked too.
+            if note.image != 0 && epoch >= note.image {
                 replayed.apply(entry, bytes, sb)?;
             }
             Ok(())
