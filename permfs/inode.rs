@@ -101,6 +101,8 @@ pub(crate) fn iget(sb: &SuperBlock<PermFs>, ino: u64) -> Result<IRef<'_, PermFs>
             let mount = sb.data();
             let mut volume = mount.engine().volume();
             let record = volume.iget(ino)?;
+            // Its last change may not be durable yet: an fsync must not take it for one that is.
+            inode.data().changed_in(&mut volume);
             if record.is_symlink() {
                 let mut target = KVec::new();
                 volume.readlink(ino, &mut target)?;

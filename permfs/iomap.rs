@@ -174,9 +174,9 @@ impl Op<'_> {
         let blocks = Blocks::touching(pos, len);
         let end = pos.saturating_add(len);
         let mut runs = KVec::new();
-        self.state
-            .map
-            .chosen(blocks.first, blocks.len(), |run| Ok(runs.push(run, GFP_KERNEL)?))?;
+        self.state.map.chosen(blocks.first, blocks.len(), |run| {
+            Ok(runs.push(run, GFP_KERNEL)?)
+        })?;
         let grown = (end > self.state.disk_size).then_some(end);
         if runs.is_empty() && grown.is_none() {
             self.mount.engine().volume().store().note_data_written();

@@ -105,10 +105,7 @@ fn remove(
 
 #[vtable]
 impl InodeOperations for PermFs {
-    fn lookup<'a>(
-        dir: &'a Inode<Self>,
-        dentry: &Dentry<Self>,
-    ) -> Result<Option<IRef<'a, Self>>> {
+    fn lookup<'a>(dir: &'a Inode<Self>, dentry: &Dentry<Self>) -> Result<Option<IRef<'a, Self>>> {
         let sb = dir.super_block();
         let mount = sb.data();
         let outcome = mount.engine().volume().lookup(dir.ino(), dentry.name());

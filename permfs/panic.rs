@@ -71,7 +71,10 @@ impl PanicMachine for Kernel {
             (now.in_hardirq, Context::HARDIRQ),
             (now.in_softirq, Context::SOFTIRQ),
         ];
-        Context(bits.iter().fold(0, |sum, (on, bit)| if *on { sum | bit } else { sum }))
+        Context(
+            bits.iter()
+                .fold(0, |sum, (on, bit)| if *on { sum | bit } else { sum }),
+        )
     }
 
     fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
@@ -122,6 +125,8 @@ impl Hooks {
                 "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
             );
         }
-        Ok(Handler(install_panic_hooks(Kernel, Kernel, Kernel, Kernel, strategy)?))
+        Ok(Handler(install_panic_hooks(
+            Kernel, Kernel, Kernel, Kernel, strategy,
+        )?))
     }
 }

@@ -23,14 +23,14 @@ use permfs_core::{
     alloc::Env,
     format::{inode::FILE_SIZE_MAX, inode::LINK_MAX, BLOCK_SIZE, NAME_MAX, ROOT_INO, STATFS_MAGIC},
     panic::SlotGuard,
-    volume::{MountOptions, Volume},
+    volume::{MountError, MountOptions, Volume},
 };
 use vfs::{
     fs::{
         param::{Spec, Value},
         FileSystem, Flags, FsContext,
     },
-    inode::Inode,
+    inode::{IRef, Inode},
     super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
     work::Periodic,
 };
@@ -85,6 +85,14 @@ impl Mount {
     }
 }
 
+/// Tells mount(8) and the kernel's log why a volume is refused: what an fs_context is told goes to its
+/// file descriptor alone where there is one. Gives back the errno.
+fn refused(fc: &FsContext, id: &CStr, why: &MountError) -> Error {
+    fc.error(fmt!("{why}"));
+    pr_err!("({id}): {why}\n");
+    why.errno()
+}
+
 #[vtable]
 impl FileSystem for PermFs {
     const NAME: &'static CStr = c"permfs";
@@ -102,12 +110,7 @@ impl FileSystem for PermFs {
         Ok(sb.map_or_else(Options::default, |sb| sb.data().options()))
     }
 
-    fn parse_param(
-        fc: &FsContext,
-        options: &mut Options,
-        id: u8,
-        value: Value<'_>,
-    ) -> Result {
+    fn parse_param(fc: &FsContext, options: &mut Options, id: u8, value: Value<'_>) -> Result {
         options.parse(fc, id, value)
     }
 
@@ -133,10 +136,8 @@ impl FileSystem for PermFs {
                 now_ns: vfs::panic::clock::mono_ns,
             },
         };
-        let mut volume = Volume::mount(disk.clone(), mount_options).map_err(|e| {
-            fc.error(fmt!("{e}"));
-            e.errno()
-        })?;
+        let mut volume =
+            Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
         sb.set_uuid(&volume.uuid());
         volume.store().set_discard(options.discard);
         let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
@@ -149,21 +150,15 @@ impl FileSystem for PermFs {
         sb.set_root(|sb| inode::iget(sb, ROOT_INO))
     }
 
-    fn reconfigure(
-        sb: &SuperBlock<Self>,
-        fc: &FsContext,
-        options: &mut Options,
-    ) -> Result {
+    fn reconfigure(sb: &SuperBlock<Self>, fc: &FsContext, options: &mut Options) -> Result {
         let mount = sb.data();
         if fc.is_read_only() && !sb.is_read_only() {
             // The VFS has written all files back.
             mount.engine.commit()?;
             mount.engine.volume().remount_ro()?;
         } else if !fc.is_read_only() && sb.is_read_only() {
-            mount.engine.volume().remount_rw().map_err(|e| {
-                fc.error(fmt!("{e}"));
-                e.errno()
-            })?;
+            let outcome = mount.engine.volume().remount_rw();
+            outcome.map_err(|e| refused(fc, sb.id(), &e))?;
             mount.flusher.schedule(FIRST_FLUSH_MS);
         }
         mount.set_options(options);
@@ -190,7 +185,10 @@ impl SuperOperations for PermFs {
         }
         let outcome = mount.engine.volume().unmount();
         if let Err(e) = mount.check(sb, outcome) {
-            pr_err!("({}): unmount left work to the next mount: {e:?}\n", sb.id());
+            pr_err!(
+                "({}): unmount left work to the next mount: {e:?}\n",
+                sb.id()
+            );
         }
     }
 
@@ -234,6 +232,25 @@ impl SuperOperations for PermFs {
             seq_print!(m, ",discard");
         }
         Ok(())
+    }
+
+    fn fh_to_inode<'a>(
+        sb: &'a SuperBlock<Self>,
+        ino: u64,
+        generation: u32,
+    ) -> Result<IRef<'a, Self>> {
+        let inode = inode::iget(sb, ino)?;
+        // An inode without a name is only there for those who have it open.
+        if inode.generation() != generation || inode.nlink() == 0 {
+            return Err(ESTALE);
+        }
+        Ok(inode)
+    }
+
+    fn get_parent<'a>(sb: &'a SuperBlock<Self>, child: &Inode<Self>) -> Result<IRef<'a, Self>> {
+        let mount = sb.data();
+        let parent = mount.engine.volume().parent(child.ino());
+        inode::iget(sb, mount.check(sb, parent)?)
     }
 
     fn shutdown(sb: &SuperBlock<Self>) {

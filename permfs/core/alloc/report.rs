@@ -6,7 +6,7 @@ use super::{AllocCounters, Drained, Event, EventRing};
 use kernel::sync::atomic::Relaxed;
 
 /// Events that a report holds.
-pub const LAST_ERRORS: usize = 8;
+pub(super) const LAST_ERRORS: usize = 8;
 
 /// State of an allocator at a panic. Made without allocation, locks or waiting.
 #[derive(Clone, Copy, Debug)]
