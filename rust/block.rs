@@ -60,9 +60,10 @@ impl BlockDevice {
     ///
     /// `file` is an open file of a block device.
     pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Self {
-        // INVARIANT: By the call.
         // SAFETY: By the contract it is not null and has a reference.
-        Self { file: unsafe { NonNull::new_unchecked(bindings::vfs_helper_get_file(file)) } }
+        let file = unsafe { NonNull::new_unchecked(bindings::vfs_helper_get_file(file)) };
+        // INVARIANT: By the call.
+        Self { file }
     }
 
     fn bdev(&self) -> *mut bindings::block_device {
@@ -99,7 +100,8 @@ impl BlockDevice {
         unsafe { bindings::vfs_helper_bdev_write_cache(self.bdev()) }
     }
 
-    /// Whether the device itself can write through its cache; if not, the block layer flushes after each such write.
+    /// Whether the device itself can write through its cache; if not, the block layer flushes after
+    /// each such write.
     pub fn has_fua(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { bindings::vfs_helper_bdev_fua(self.bdev()) }
@@ -134,8 +136,8 @@ impl BlockDevice {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for what is not aligned, `EIO` past the end and for what the device cannot read, `ENOMEM`. The content of
-    /// `buf` is then undefined.
+    /// `EINVAL` for what is not aligned, `EIO` past the end and for what the device cannot read,
+    /// `ENOMEM`. The content of `buf` is then undefined.
     pub fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
         let _noio = NoIo::enter();
         self.check(sector, buf.len())?;
@@ -143,10 +145,13 @@ impl BlockDevice {
             return Ok(());
         }
         let bdev = self.bdev();
-        let opf = bindings::VFS_CONST_REQ_OP_READ | bindings::VFS_CONST_REQ_META | bindings::VFS_CONST_REQ_SYNC;
+        let opf = bindings::VFS_CONST_REQ_OP_READ
+            | bindings::VFS_CONST_REQ_META
+            | bindings::VFS_CONST_REQ_SYNC;
         if request::is_dmaable(bdev, buf) {
             let mut chain = Chain::new(bdev, opf);
-            // SAFETY: `buf` is ours until `finish` has waited for the reads into it; `check` has seen the range.
+            // SAFETY: `buf` is ours until `finish` has waited for the reads into it; `check` has
+            // seen the range.
             unsafe { chain.add(sector, buf.as_mut_ptr(), buf.len()) };
             chain.finish()?;
             request::read_done(buf);
@@ -167,13 +172,13 @@ impl BlockDevice {
         self.write_batch(&[(sector, buf)], flags)
     }
 
-    /// Writes all of `writes`, each a sector and its data, and waits for all. With `preflush` the flush comes before
-    /// every one of them.
+    /// Writes all of `writes`, each a sector and its data, and waits for all. With `preflush` the
+    /// flush comes before every one of them.
     ///
     /// # Errors
     ///
-    /// As [`Self::read`]; any that fails fails the call, and what was written is then unknown. Arguments are checked
-    /// before anything is submitted.
+    /// As [`Self::read`]; any that fails fails the call, and what was written is then unknown.
+    /// Arguments are checked before anything is submitted.
     pub fn write_batch(&self, writes: &[(u64, &[u8])], flags: WriteFlags) -> Result {
         // The caller may be what memory reclaim waits for.
         let _noio = NoIo::enter();
@@ -199,9 +204,13 @@ impl BlockDevice {
         let mut chain = Chain::new(bdev, flags.opf());
         request::with_plug(|| -> Result {
             for (sector, buf) in writes.iter().filter(|(_, buf)| !buf.is_empty()) {
-                let data: &[u8] = if request::is_dmaable(bdev, buf) { buf } else { bounces.next().ok_or(EIO)? };
-                // SAFETY: The data is borrowed until after `finish` (or the drop of the chain, which waits as well), and
-                // a write only reads it; `check` has seen the range.
+                let data: &[u8] = if request::is_dmaable(bdev, buf) {
+                    buf
+                } else {
+                    bounces.next().ok_or(EIO)?
+                };
+                // SAFETY: The data is borrowed until after `finish` (or the drop of the chain,
+                // which waits as well), and a write only reads it; `check` has seen the range.
                 unsafe { chain.add(*sector, data.as_ptr().cast_mut(), data.len()) };
             }
             Ok(())
@@ -225,11 +234,19 @@ impl BlockDevice {
     ///
     /// `EOPNOTSUPP` if it does not care, `EINVAL`, `EIO`.
     pub fn discard(&self, sector: u64, sectors: u64) -> Result {
-        let len = usize::try_from(sectors).ok().and_then(|n| n.checked_mul(SECTOR_SIZE)).ok_or(EINVAL)?;
+        let len = usize::try_from(sectors)
+            .ok()
+            .and_then(|n| n.checked_mul(SECTOR_SIZE))
+            .ok_or(EINVAL)?;
         self.check(sector, len)?;
         // SAFETY: By the type invariant.
         to_result(unsafe {
-            bindings::blkdev_issue_discard(self.bdev(), sector, sectors, bindings::VFS_CONST_GFP_NOIO)
+            bindings::blkdev_issue_discard(
+                self.bdev(),
+                sector,
+                sectors,
+                bindings::VFS_CONST_GFP_NOIO,
+            )
         })
     }
 }

@@ -12,8 +12,9 @@ use kernel::{prelude::*, types::Opaque};
 ///
 /// # Invariants
 ///
-/// References point at a valid dentry of a super block of type `T`, whose name and inode do not change while the
-/// reference lives: the callback's directory is locked, or the dentry is still being looked up.
+/// References point at a valid dentry of a super block of type `T`, whose name and inode do not
+/// change while the reference lives: the callback's directory is locked, or the dentry is still
+/// being looked up.
 #[repr(transparent)]
 pub struct Dentry<T: FileSystem>(Opaque<bindings::dentry>, PhantomData<T>);
 
@@ -43,7 +44,8 @@ impl<T: FileSystem> Dentry<T> {
     pub fn inode(&self) -> Option<&Inode<T>> {
         // SAFETY: By the type invariant.
         let inode = unsafe { bindings::vfs_helper_d_inode(self.as_ptr()) };
-        // SAFETY: By the type invariant it is null, or an inode of type `T` on which the dentry holds a reference.
+        // SAFETY: By the type invariant it is null, or an inode of type `T` on which the dentry
+        // holds a reference.
         (!inode.is_null()).then(|| unsafe { Inode::from_raw(inode) })
     }
 }

@@ -53,7 +53,8 @@ impl<T: FileSystem> File<T> {
         unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }
     }
 
-    /// Writes the dirty pages of bytes `start..=end`, waits, and reports what went wrong since this file last asked.
+    /// Writes the dirty pages of bytes `start..=end`, waits, and reports what went wrong since this
+    /// file last asked.
     ///
     /// # Errors
     ///
@@ -61,26 +62,41 @@ impl<T: FileSystem> File<T> {
     pub fn write_and_wait_range(&self, start: u64, end: u64) -> Result {
         let offset = |pos: u64| i64::try_from(pos).unwrap_or(i64::MAX);
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::file_write_and_wait_range(self.as_ptr(), offset(start), offset(end)) })
+        to_result(unsafe {
+            bindings::file_write_and_wait_range(self.as_ptr(), offset(start), offset(end))
+        })
     }
 }
 
-/// `struct file_operations` that are the filesystem's own. Reading, writing, mapping, splicing and seeking are done by
-/// this crate over [`IomapOperations`](crate::iomap::IomapOperations).
+/// `struct file_operations` that are the filesystem's own. Reading, writing, mapping, splicing and
+/// seeking are done by this crate over [`IomapOperations`](crate::iomap::IomapOperations).
 #[vtable]
 pub trait FileOperations: FileSystem {
-    /// Emits entries from [`DirContext::pos`] on, until there are no more or [`DirContext::emit`] says that the reader
-    /// has enough. Positions are the filesystem's own, below `2^63`; 0 is the start.
-    fn iterate_shared(file: &File<Self>, dir: &Locked<'_, Self, Read>, ctx: &mut DirContext) -> Result;
+    /// Emits entries from [`DirContext::pos`] on, until there are no more or [`DirContext::emit`]
+    /// says that the reader has enough. Positions are the filesystem's own, below `2^63`; 0 is the
+    /// start.
+    fn iterate_shared(
+        file: &File<Self>,
+        dir: &Locked<'_, Self, Read>,
+        ctx: &mut DirContext,
+    ) -> Result;
 
-    /// Makes bytes `start..=end` and what is needed to read them durable, and with `datasync` nothing more. Also for
-    /// directories. Writes the pages itself, with [`File::write_and_wait_range`]. Optional (`EINVAL`).
-    fn fsync(_file: &File<Self>, _inode: &Inode<Self>, _start: u64, _end: u64, _datasync: bool) -> Result {
+    /// Makes bytes `start..=end` and what is needed to read them durable, and with `datasync`
+    /// nothing more. Also for directories. Writes the pages itself, with
+    /// [`File::write_and_wait_range`]. Optional (`EINVAL`).
+    fn fsync(
+        _file: &File<Self>,
+        _inode: &Inode<Self>,
+        _start: u64,
+        _end: u64,
+        _datasync: bool,
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Allocates, punches or zeroes; `mode` has `FALLOC_FL_*` bits. Direct I/O was waited for, `invalidate_lock` is held
-    /// exclusively, and privileges and times were updated. Optional (`EOPNOTSUPP`).
+    /// Allocates, punches or zeroes; `mode` has `FALLOC_FL_*` bits. Direct I/O was waited for,
+    /// `invalidate_lock` is held exclusively, and privileges and times were updated. Optional
+    /// (`EOPNOTSUPP`).
     fn fallocate(
         _file: &File<Self>,
         _inode: &Locked<'_, Self, Write>,
@@ -104,7 +120,8 @@ pub trait FileOperations: FileSystem {
 
 /// Where entries of a directory go (`struct dir_context`).
 ///
-/// [`DirContext::emit`] may fault on the reader's memory, and the fault may write back to this very filesystem: no lock
+/// [`DirContext::emit`] may fault on the reader's memory, and the fault may write back to this very
+/// filesystem: no lock
 /// that its iomap callbacks take may be held then.
 ///
 /// # Invariants
@@ -128,24 +145,28 @@ impl DirContext {
         unsafe { (*self.0.get()).pos as u64 }
     }
 
-    /// Sets the position of the next entry: before [`Self::emit`] its own, after the last that of the end.
+    /// Sets the position of the next entry: before [`Self::emit`] its own, after the last that of
+    /// the end.
     pub fn set_pos(&mut self, pos: u64) {
         // SAFETY: By the type invariant.
         unsafe { (*self.0.get()).pos = i64::try_from(pos).unwrap_or(i64::MAX) };
     }
 
-    /// Gives one entry to the reader; `false` if it has no more room, and then the entry was not taken.
+    /// Gives one entry to the reader; `false` if it has no more room, and then the entry was not
+    /// taken.
     pub fn emit(&mut self, name: &[u8], ino: u64, kind: FileType) -> bool {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
         let ctx = self.0.get();
         // SAFETY: By the type invariant; `name` has `len` bytes.
-        unsafe { bindings::vfs_helper_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind.dt().into()) }
+        unsafe {
+            bindings::vfs_helper_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind.dt().into())
+        }
     }
 
-    /// Gives `.` and `..` to the reader if the position is below 2, which it is not afterwards; `false` as in
-    /// [`Self::emit`].
+    /// Gives `.` and `..` to the reader if the position is below 2, which it is not afterwards;
+    /// `false` as in [`Self::emit`].
     pub fn emit_dots<T: FileSystem>(&mut self, file: &File<T>) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::vfs_helper_dir_emit_dots(file.as_ptr(), self.0.get()) }

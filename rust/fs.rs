@@ -33,7 +33,8 @@ pub struct Flags(c_int);
 impl Flags {
     /// The filesystem lives on a block device.
     pub const REQUIRES_DEV: Self = Self(bindings::VFS_CONST_FS_REQUIRES_DEV);
-    /// The filesystem passes the idmap on wherever ids are read or written, so mounts may be idmapped.
+    /// The filesystem passes the idmap on wherever ids are read or written, so mounts may be
+    /// idmapped.
     pub const ALLOW_IDMAP: Self = Self(bindings::VFS_CONST_FS_ALLOW_IDMAP);
 
     /// Both of them; `|` does not work in constants.
@@ -42,7 +43,8 @@ impl Flags {
     }
 }
 
-/// A filesystem: what `struct file_system_type` and `struct fs_context_operations` hold, and the types of its objects.
+/// A filesystem: what `struct file_system_type` and `struct fs_context_operations` hold, and the
+/// types of its objects.
 #[vtable]
 pub trait FileSystem: Sized + Send + Sync + 'static {
     /// Name, as in `mount -t`.
@@ -51,40 +53,56 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// Type flags.
     const FLAGS: Flags = Flags::REQUIRES_DEV;
 
-    /// Per-mount state. Lives in `s_fs_info` from [`NewSuperBlock::init`] until after the last inode has gone.
+    /// Per-mount state. Lives in `s_fs_info` from [`NewSuperBlock::init`] until after the last
+    /// inode has gone.
     type Data: ForeignOwnable + Send + Sync + 'static;
 
-    /// Per-inode state, in one slab object with `struct inode`. Dropped in process context when the inode is destroyed.
+    /// Per-inode state, in one slab object with `struct inode`. Dropped in process context when the
+    /// inode is destroyed.
     type InodeData: Send + Sync;
 
     /// State of a mount or remount in preparation (`fs_private` of `struct fs_context`).
     type Options: Send;
 
-    /// The parameters that the filesystem knows; the last is [`param::Spec::END`]. The kernel refuses all others.
+    /// The parameters that the filesystem knows; the last is [`param::Spec::END`]. The kernel
+    /// refuses all others.
     const PARAMS: &'static [param::Spec];
 
-    /// Makes the per-inode state of a fresh inode. Called by `alloc_inode`: it may sleep, but must not wait for the
-    /// filesystem's own locks.
+    /// Makes the per-inode state of a fresh inode. Called by `alloc_inode`: it may sleep, but must
+    /// not wait for the filesystem's own locks.
     fn init_inode() -> impl PinInit<Self::InodeData, Error>;
 
-    /// Makes the options that [`Self::parse_param`] then changes. `sb` is the mounted super block for a remount.
+    /// Makes the options that [`Self::parse_param`] then changes. `sb` is the mounted super block
+    /// for a remount.
     fn new_options(sb: Option<&SuperBlock<Self>>) -> Result<Self::Options>;
 
     /// Takes one parameter. `id` is the one given in [`Self::PARAMS`].
-    fn parse_param(fc: &FsContext, options: &mut Self::Options, id: u8, value: param::Value<'_>) -> Result;
+    fn parse_param(
+        fc: &FsContext,
+        options: &mut Self::Options,
+        id: u8,
+        value: param::Value<'_>,
+    ) -> Result;
 
-    /// Reads the volume and makes the root. Called with `s_umount` held exclusively; nobody else sees the super block.
+    /// Reads the volume and makes the root. Called with `s_umount` held exclusively; nobody else
+    /// sees the super block.
     ///
-    /// On error everything that was given to `sb` is released by `kill_sb`; the caller drops what it kept.
+    /// On error everything that was given to `sb` is released by `kill_sb`; the caller drops what
+    /// it kept.
     fn fill_super<'a>(
         sb: NewSuperBlock<'a, Self>,
         fc: &FsContext,
         options: Self::Options,
     ) -> Result<Ready<'a, Self>>;
 
-    /// Applies `options` to a mounted filesystem; [`FsContext::is_read_only`] says what was asked for. Dirty data was
-    /// synced before, and the generic flags are changed by the VFS after an `Ok`. Optional.
-    fn reconfigure(_sb: &SuperBlock<Self>, _fc: &FsContext, _options: &mut Self::Options) -> Result {
+    /// Applies `options` to a mounted filesystem; [`FsContext::is_read_only`] says what was asked
+    /// for. Dirty data was synced before, and the generic flags are changed by the VFS after an
+    /// `Ok`. Optional.
+    fn reconfigure(
+        _sb: &SuperBlock<Self>,
+        _fc: &FsContext,
+        _options: &mut Self::Options,
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -104,7 +122,8 @@ impl<T> Complete for T where
 ///
 /// # Invariants
 ///
-/// `fst` is the first field, and from registration on `cache` is a slab cache of `container::Container<T>` objects.
+/// `fst` is the first field, and from registration on `cache` is a slab cache of
+/// `container::Container<T>` objects.
 #[repr(C)]
 pub(crate) struct Type<T> {
     fst: bindings::file_system_type,
@@ -119,15 +138,17 @@ impl<T: FileSystem> Type<T> {
     ///
     /// `sb` is a valid super block of a filesystem that was registered by `Registration<T>`.
     pub(crate) unsafe fn inode_cache(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
-        // SAFETY: By the contract `s_type` is the `fst` of a `Type<T>`, whose first field it is. The registration
-        // outlives its super blocks (see `Registration::drop`), and `cache` does not change while it is registered.
+        // SAFETY: By the contract `s_type` is the `fst` of a `Type<T>`, whose first field it is.
+        // The registration outlives its super blocks (see `Registration::drop`), and `cache` does
+        // not change while it is registered.
         unsafe { (*(*sb).s_type.cast::<Type<T>>()).cache }
     }
 }
 
 /// A registered filesystem type.
 ///
-/// Keep it as the last fallible field of the module's struct: from registration on, mounts may come.
+/// Keep it as the last fallible field of the module's struct: from registration on, mounts may
+/// come.
 ///
 /// # Invariants
 ///
@@ -163,10 +184,13 @@ impl<T: Complete> Registration<T> {
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(Type { fst, cache, _fs: PhantomData }) };
                 // INVARIANT: After success `slot` holds a registered type and its cache.
-                // SAFETY: `slot` was just initialised, is pinned, and is unregistered before its memory goes.
-                let ret = kernel::error::to_result(unsafe { bindings::register_filesystem(&raw mut (*slot).fst) });
+                // SAFETY: `slot` was just initialised, is pinned, and is unregistered before its
+                // memory goes.
+                let ret = unsafe { bindings::register_filesystem(&raw mut (*slot).fst) };
+                let ret = kernel::error::to_result(ret);
                 if ret.is_err() {
-                    // SAFETY: The type was not registered, so no object was ever allocated from the cache.
+                    // SAFETY: The type was not registered, so no object was ever allocated from the
+                    // cache.
                     unsafe { bindings::kmem_cache_destroy(cache) };
                 }
                 ret
@@ -184,18 +208,23 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
         // SAFETY: As above. Nobody finds the type by its name from here on.
         unsafe { bindings::unregister_filesystem(fst) };
 
-        // A super block holds a reference on the module, so that at module exit there is none. A registration that is
-        // dropped earlier (a later step of module init failed) may still have some: rather hang than free what they use.
+        // A super block holds a reference on the module, so that at module exit there is none. A
+        // registration that is dropped earlier (a later step of module init failed) may still have
+        // some: rather hang than free what they use.
         // SAFETY: `fst` is still valid.
         while !unsafe { bindings::vfs_helper_fs_type_idle(fst) } {
-            kernel::pr_warn_once!("{}: waiting for mounts that outlive their registration\n", T::NAME);
+            kernel::pr_warn_once!(
+                "{}: waiting for mounts that outlive their registration\n",
+                T::NAME
+            );
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(100));
         }
 
         // Inodes are freed by RCU callbacks which run code of this module and free into the cache.
         // SAFETY: Process context, no RCU read side.
         unsafe { bindings::rcu_barrier() };
-        // SAFETY: All inodes were freed: no super block is left, and the barrier waited for the callbacks.
+        // SAFETY: All inodes were freed: no super block is left, and the barrier waited for the
+        // callbacks.
         unsafe { bindings::kmem_cache_destroy((*inner).cache) };
         // SAFETY: Not read again.
         unsafe { ptr::addr_of_mut!((*inner).cache).write(ptr::null_mut()) };

@@ -4,14 +4,11 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 //!
-//! Attributes are plain fields in C, changed under `i_rwsem` or a lock of the filesystem and read without. Here all of
-//! them go through C functions on `&Inode`: a race gives an old or a new value, as it does in C, and no more than that.
+//! Attributes are plain fields in C, changed under `i_rwsem` or a lock of the filesystem and read
+//! without. Here all of them go through C functions on `&Inode`: a race gives an old or a new
+//! value, as it does in C, and no more than that.
 
-use crate::{
-    bindings,
-    fs::FileSystem,
-    super_block::SuperBlock,
-};
+use crate::{bindings, fs::FileSystem, super_block::SuperBlock};
 use core::{marker::PhantomData, ops::Deref, pin::Pin, ptr::NonNull};
 use kernel::{prelude::*, types::Opaque};
 
@@ -91,7 +88,8 @@ impl DirtyFlags {
         Self(flags)
     }
 
-    /// Only timestamps, and only in memory (`lazytime`): the inode need not be written for them now.
+    /// Only timestamps, and only in memory (`lazytime`): the inode need not be written for them
+    /// now.
     pub fn is_time_only(self) -> bool {
         self.0 == bindings::inode_state_flags_enum_I_DIRTY_TIME as c_int
     }
@@ -118,7 +116,8 @@ impl InodeFlags {
     /// Changes of the directory are synchronous.
     pub const DIRSYNC: Self = Self(bindings::VFS_CONST_S_DIRSYNC);
 
-    const MASK: u32 = Self::SYNC.0 | Self::NOATIME.0 | Self::APPEND.0 | Self::IMMUTABLE.0 | Self::DIRSYNC.0;
+    const MASK: u32 =
+        Self::SYNC.0 | Self::NOATIME.0 | Self::APPEND.0 | Self::IMMUTABLE.0 | Self::DIRSYNC.0;
 
     /// Whether all of `other` is set.
     pub fn contains(self, other: Self) -> bool {
@@ -138,11 +137,13 @@ impl core::ops::BitOr for InodeFlags {
 ///
 /// # Invariants
 ///
-/// References point at a valid inode in a `Container<T>`, and somebody holds a reference on it while they live.
+/// References point at a valid inode in a `Container<T>`, and somebody holds a reference on it
+/// while they live.
 #[repr(transparent)]
 pub struct Inode<T: FileSystem>(Opaque<bindings::inode>, PhantomData<T>);
 
-// SAFETY: Methods go through C functions that may be called from any thread; the data is `Send` and `Sync`.
+// SAFETY: Methods go through C functions that may be called from any thread; the data is `Send` and
+// `Sync`.
 unsafe impl<T: FileSystem> Send for Inode<T> {}
 // SAFETY: As above.
 unsafe impl<T: FileSystem> Sync for Inode<T> {}
@@ -182,7 +183,10 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: By the type invariant there is a reference already.
         unsafe { bindings::ihold(self.as_ptr()) };
         // INVARIANT: The reference just taken.
-        IRef { inode: NonNull::from(self).cast(), _sb: PhantomData }
+        IRef {
+            inode: NonNull::from(self).cast(),
+            _sb: PhantomData,
+        }
     }
 
     /// The number. It does not change once the inode is hashed.
@@ -203,7 +207,8 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::vfs_helper_i_mode(self.as_ptr()) }
     }
 
-    /// The type; it does not change. A regular file for a mode that means nothing, which only [`New`] can see.
+    /// The type; it does not change. A regular file for a mode that means nothing, which only
+    /// [`New`] can see.
     pub fn file_type(&self) -> FileType {
         FileType::from_mode(self.mode()).unwrap_or(FileType::Regular)
     }
@@ -254,10 +259,16 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::vfs_helper_i_size_read(self.as_ptr()) as u64 }
     }
 
-    /// Sets the size and nothing else (`i_size_write`). The caller serialises it against other changes of the size.
+    /// Sets the size and nothing else (`i_size_write`). The caller serialises it against other
+    /// changes of the size.
     pub fn size_write(&self, size: u64) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_i_size_write(self.as_ptr(), i64::try_from(size).unwrap_or(i64::MAX)) };
+        unsafe {
+            bindings::vfs_helper_i_size_write(
+                self.as_ptr(),
+                i64::try_from(size).unwrap_or(i64::MAX),
+            )
+        };
     }
 
     /// The space in use, in units of 512 bytes.
@@ -338,7 +349,8 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::inode_set_flags(self.as_ptr(), flags.0, InodeFlags::MASK) };
     }
 
-    /// Marks the inode dirty: [`write_inode`](crate::super_block::SuperOperations::write_inode) will come.
+    /// Marks the inode dirty: [`write_inode`](crate::super_block::SuperOperations::write_inode)
+    /// will come.
     pub fn mark_dirty(&self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::vfs_helper_mark_inode_dirty(self.as_ptr(), false) };
@@ -353,8 +365,8 @@ impl<T: FileSystem> Inode<T> {
 
 /// A reference on an inode (`i_count`).
 ///
-/// It lives no longer than the borrow of the super block that it came from, so that no filesystem can keep one past
-/// unmount in its data. Dropping it may evict the inode, which sleeps.
+/// It lives no longer than the borrow of the super block that it came from, so that no filesystem
+/// can keep one past unmount in its data. Dropping it may evict the inode, which sleeps.
 ///
 /// # Invariants
 ///
@@ -369,7 +381,10 @@ impl<'a, T: FileSystem> IRef<'a, T> {
     ///
     /// The type invariants hold, and the super block is alive for `'a`.
     pub(crate) unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Self {
-        Self { inode, _sb: PhantomData }
+        Self {
+            inode,
+            _sb: PhantomData,
+        }
     }
 
     /// Gives the reference away.

@@ -4,10 +4,11 @@
 //!
 //! C header: [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 //!
-//! The filesystem says where bytes are ([`IomapOperations::begin`]), chooses blocks when dirty data is written back
-//! ([`IomapOperations::writeback_map`]), and is told when the data is on the device
-//! ([`IomapOperations::writeback_done`], [`IomapOperations::direct_done`]), always in process context. A filesystem that
-//! enters blocks into its map only then never shows stale data after a crash.
+//! The filesystem says where bytes are ([`IomapOperations::begin`]), chooses blocks when dirty data
+//! is written back ([`IomapOperations::writeback_map`]), and is told when the data is on the device
+//! ([`IomapOperations::writeback_done`], [`IomapOperations::direct_done`]), always in process
+//! context. A filesystem that enters blocks into its map only then never shows stale data after a
+//! crash.
 
 use crate::{
     bindings,
@@ -130,7 +131,8 @@ impl BeginFlags {
         self.has(bindings::VFS_CONST_IOMAP_NOWAIT)
     }
 
-    /// A direct write under the shared lock: `EAGAIN` unless one mapping with data covers all of it.
+    /// A direct write under the shared lock: `EAGAIN` unless one mapping with data covers all of
+    /// it.
     pub fn overwrite_only(self) -> bool {
         self.has(bindings::VFS_CONST_IOMAP_OVERWRITE_ONLY)
     }
@@ -160,21 +162,25 @@ pub struct Io {
 
 /// The filesystem's side of iomap.
 ///
-/// Positions and lengths are in bytes. Lock order: `i_rwsem`, `invalidate_lock`, folio lock, then what these callbacks
-/// take; so a lock that one of them takes must not be held while a page of this filesystem may be faulted in or written.
+/// Positions and lengths are in bytes. Lock order: `i_rwsem`, `invalidate_lock`, folio lock, then
+/// what these callbacks take; so a lock that one of them takes must not be held while a page of
+/// this filesystem may be faulted in or written.
 #[vtable]
 pub trait IomapOperations: FileSystem {
     /// The mapping at `pos`; it must cover `pos` and may be shorter or longer than `len`.
     ///
     /// - To read: what is there.
-    /// - For a buffered write or a write fault: what is there if it is [`MapKind::Mapped`]; else space is reserved, and
-    ///   the answer is [`MapKind::Delalloc`], with [`MapFlags::NEW`] for space that this call has reserved.
-    /// - For a direct write: [`MapKind::Mapped`], with [`MapFlags::NEW`] if the blocks were chosen now.
+    /// - For a buffered write or a write fault: what is there if it is [`MapKind::Mapped`]; else
+    ///   space is reserved, and the answer is [`MapKind::Delalloc`], with [`MapFlags::NEW`] for
+    ///   space that this call has reserved.
+    /// - For a direct write: [`MapKind::Mapped`], with [`MapFlags::NEW`] if the blocks were chosen
+    ///   now.
     /// - A range whose blocks are chosen and whose data is on its way is [`MapKind::Mapped`] there.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` and what else the filesystem meets. A mapping that breaks the rules becomes `EFSCORRUPTED`.
+    /// `ENOSPC` and what else the filesystem meets. A mapping that breaks the rules becomes
+    /// `EFSCORRUPTED`.
     fn begin(inode: &Inode<Self>, pos: u64, len: u64, flags: BeginFlags) -> Result<Mapping>;
 
     /// Ends what [`Self::begin`] began; `written` of `len` bytes were done. Optional.
@@ -189,44 +195,50 @@ pub trait IomapOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether mappings read when the cookie was `cookie` still hold. Called with a folio locked; to be no more than the
-    /// comparison of a per-inode sequence that every change of the map increments. Optional: without it mappings are
-    /// not kept across folios in writeback, and nothing but writeback may change the map under a buffered write.
+    /// Whether mappings read when the cookie was `cookie` still hold. Called with a folio locked;
+    /// to be no more than the comparison of a per-inode sequence that every change of the map
+    /// increments. Optional: without it mappings are not kept across folios in writeback, and
+    /// nothing but writeback may change the map under a buffered write.
     fn mapping_valid(_inode: &Inode<Self>, _cookie: u64) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Drops reservations (and nothing but reservations) in `start..end`, for which there will be no writeback: a short
-    /// write, or writeback that failed before blocks were chosen. A folio may be locked. Optional.
+    /// Drops reservations (and nothing but reservations) in `start..end`, for which there will be
+    /// no writeback: a short write, or writeback that failed before blocks were chosen. A folio may
+    /// be locked. Optional.
     fn punch_delalloc(_inode: &Inode<Self>, _start: u64, _end: u64) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Chooses blocks for dirty data at `pos`: [`MapKind::Mapped`], or [`MapKind::Hole`] if there is nothing to be
-    /// written (it was truncated). `len` bytes are known to be dirty; blocks for more are welcome. For a range that has
-    /// blocks, in the map or on the way, these are the answer. Called in a NOFS scope with a folio locked.
+    /// Chooses blocks for dirty data at `pos`: [`MapKind::Mapped`], or [`MapKind::Hole`] if there
+    /// is nothing to be written (it was truncated). `len` bytes are known to be dirty; blocks for
+    /// more are welcome. For a range that has blocks, in the map or on the way, these are the
+    /// answer. Called in a NOFS scope with a folio locked.
     fn writeback_map(inode: &Inode<Self>, pos: u64, len: u64) -> Result<Mapping>;
 
-    /// The data of [`Self::writeback_map`] is on the device, though maybe in its cache only, or failed. The folios are
-    /// still under writeback, so that `fsync` waits for this. Adjacent writes come as one. Process context, NOFS.
+    /// The data of [`Self::writeback_map`] is on the device, though maybe in its cache only, or
+    /// failed. The folios are still under writeback, so that `fsync` waits for this. Adjacent
+    /// writes come as one. Process context, NOFS.
     ///
     /// # Errors
     ///
     /// Become the error that the next `fsync` reports.
     fn writeback_done(inode: &Inode<Self>, io: &Ioend) -> Result;
 
-    /// A direct write that was no pure overwrite is on the device, or failed. `i_rwsem` is held exclusively and no other
-    /// direct write is under way. The in-memory size is set after an `Ok`. NOFS.
+    /// A direct write that was no pure overwrite is on the device, or failed. `i_rwsem` is held
+    /// exclusively and no other direct write is under way. The in-memory size is set after an `Ok`.
+    /// NOFS.
     fn direct_done(inode: &Inode<Self>, pos: u64, len: u64, error: Option<Error>) -> Result;
 
-    /// Called before each bio with file data is submitted; an error refuses it. Must neither sleep nor take a lock.
-    /// Reads of the rest of a block that is written in part are not announced. Optional.
+    /// Called before each bio with file data is submitted; an error refuses it. Must neither sleep
+    /// nor take a lock. Reads of the rest of a block that is written in part are not announced.
+    /// Optional.
     fn submit_io(_sb: &SuperBlock<Self>, _io: Io) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Called once for each bio that [`Self::submit_io`] has let through, when it has ended; maybe in hard interrupt
-    /// context. Optional.
+    /// Called once for each bio that [`Self::submit_io`] has let through, when it has ended; maybe
+    /// in hard interrupt context. Optional.
     fn end_io(_sb: &SuperBlock<Self>, _io: Io) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -249,7 +261,8 @@ unsafe fn announce<T: Complete>(inode: *mut bindings::inode, io: Io) -> Result {
 ///
 /// # Safety
 ///
-/// `inode` is a valid inode of type `T`, and stays until the end of the call because its I/O has not been completed yet.
+/// `inode` is a valid inode of type `T`, and stays until the end of the call because its I/O has
+/// not been completed yet.
 unsafe fn ended<T: Complete>(inode: *mut bindings::inode, io: Io) {
     if T::HAS_END_IO {
         // SAFETY: By the contract.

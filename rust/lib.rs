@@ -2,10 +2,11 @@
 
 //! Filesystem abstractions that the `kernel` crate does not have yet.
 //!
-//! A filesystem implements [`fs::FileSystem`], [`super_block::SuperOperations`], [`inode::InodeOperations`],
-//! [`file::FileOperations`] and [`iomap::IomapOperations`] for one type and registers it with
-//! [`fs::Registration`]. The C operation tables are kept one to one; what C leaves to discipline (who fails a half-made
-//! inode, who frees `s_fs_info`, what must have finished before the inode cache goes) is in types here.
+//! A filesystem implements [`fs::FileSystem`], [`super_block::SuperOperations`],
+//! [`inode::InodeOperations`], [`file::FileOperations`] and [`iomap::IomapOperations`] for one type
+//! and registers it with [`fs::Registration`]. The C operation tables are kept one to one; what C
+//! leaves to discipline (who fails a half-made inode, who frees `s_fs_info`, what must have
+//! finished before the inode cache goes) is in types here.
 //!
 //! All `unsafe` code of the module that links this crate is in this crate.
 
@@ -27,6 +28,9 @@ mod bindings {
         improper_ctypes,
         unnameable_types,
         clippy::all,
+        clippy::cast_lossless,
+        clippy::ptr_as_ptr,
+        clippy::ref_as_ptr,
         clippy::undocumented_unsafe_blocks
     )]
     include!(env!("BINDINGS_RS"));

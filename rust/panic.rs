@@ -5,9 +5,10 @@
 //! C headers: [`include/linux/panic_notifier.h`](srctree/include/linux/panic_notifier.h),
 //! [`include/linux/kdebug.h`](srctree/include/linux/kdebug.h), [`include/linux/panic.h`](srctree/include/linux/panic.h)
 //!
-//! *Panic context*: interrupts are off, the other CPUs are stopped wherever they were, any lock may be held for ever,
-//! and the CPU may be in an NMI. Code that runs there must not sleep, allocate, or take a lock that another context
-//! takes; its loops must be bounded. What is safe there says so: "Context: any, NMI included".
+//! *Panic context*: interrupts are off, the other CPUs are stopped wherever they were, any lock may
+//! be held for ever, and the CPU may be in an NMI. Code that runs there must not sleep, allocate,
+//! or take a lock that another context takes; its loops must be bounded. What is safe there says
+//! so: "Context: any, NMI included".
 
 use crate::bindings;
 use core::{mem::offset_of, slice};
@@ -56,8 +57,9 @@ pub trait DieNotifier: Send + Sync {
     /// Higher ones are called first.
     const PRIORITY: i32 = 0;
 
-    /// An exception happened. Called for NMIs and debug traps too, many times a second on some machines: look at
-    /// [`Die::kind`] first. Context: any, NMI included; nothing that is not safe in panic context.
+    /// An exception happened. Called for NMIs and debug traps too, many times a second on some
+    /// machines: look at [`Die::kind`] first. Context: any, NMI included; nothing that is not safe
+    /// in panic context.
     fn notify(&self, event: &Die<'_>);
 }
 
@@ -102,7 +104,8 @@ impl<N: Notifier> Registration<N> {
     /// `EEXIST` never: the block is new. What else the list says.
     pub fn new(notifier: N) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // The panic may come as soon as the block is on the list: the notifier is in place before.
+            // The panic may come as soon as the block is on the list: the notifier is in place
+            // before.
             notifier,
             block <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
                 let block = bindings::notifier_block {
@@ -121,9 +124,15 @@ impl<N: Notifier> Registration<N> {
 
     /// # Safety
     ///
-    /// Called by the notifier list with a block of a `Registration<N>` and, from `panic()`, its message.
-    unsafe extern "C" fn call(block: *mut bindings::notifier_block, _action: c_ulong, data: *mut c_void) -> c_int {
-        // SAFETY: By the contract the block is part of a registration, which is in place while it is on the list.
+    /// Called by the notifier list with a block of a `Registration<N>` and, from `panic()`, its
+    /// message.
+    unsafe extern "C" fn call(
+        block: *mut bindings::notifier_block,
+        _action: c_ulong,
+        data: *mut c_void,
+    ) -> c_int {
+        // SAFETY: By the contract the block is part of a registration, which is in place while it
+        // is on the list.
         let this = unsafe { &*block.byte_sub(offset_of!(Self, block)).cast::<Self>() };
         // SAFETY: `panic()` passes a NUL-terminated string.
         this.notifier.notify(unsafe { bytes(data.cast()) });
@@ -185,8 +194,13 @@ impl<N: DieNotifier> DieRegistration<N> {
     /// # Safety
     ///
     /// Called by the notifier list with a block of a `DieRegistration<N>` and a `die_args`.
-    unsafe extern "C" fn call(block: *mut bindings::notifier_block, action: c_ulong, data: *mut c_void) -> c_int {
-        // SAFETY: By the contract the block is part of a registration, which is in place while it is on the list.
+    unsafe extern "C" fn call(
+        block: *mut bindings::notifier_block,
+        action: c_ulong,
+        data: *mut c_void,
+    ) -> c_int {
+        // SAFETY: By the contract the block is part of a registration, which is in place while it
+        // is on the list.
         let this = unsafe { &*block.byte_sub(offset_of!(Self, block)).cast::<Self>() };
         // SAFETY: By the contract.
         let args = unsafe { &*data.cast::<bindings::die_args>() };

@@ -17,8 +17,9 @@ impl NotThreadSafe {
     }
 }
 
-/// While it lives, allocations of this task do not enter filesystems (`GFP_NOFS`): for code that holds locks or
-/// transactions that writeback needs. Scopes nest, and must end in the opposite order.
+/// While it lives, allocations of this task do not enter filesystems (`GFP_NOFS`): for code that
+/// holds locks or transactions that writeback needs. Scopes nest, and must end in the opposite
+/// order.
 ///
 /// # Invariants
 ///
@@ -32,9 +33,13 @@ pub struct NoFs {
 impl NoFs {
     /// Enters the scope.
     pub fn enter() -> Self {
-        // INVARIANT: By the call.
         // SAFETY: Changes a flag of the current task.
-        Self { flags: unsafe { bindings::vfs_helper_memalloc_nofs_save() }, _task: NotThreadSafe::new() }
+        let flags = unsafe { bindings::vfs_helper_memalloc_nofs_save() };
+        // INVARIANT: By the call.
+        Self {
+            flags,
+            _task: NotThreadSafe::new(),
+        }
     }
 }
 
@@ -59,9 +64,13 @@ pub struct NoIo {
 impl NoIo {
     /// Enters the scope.
     pub fn enter() -> Self {
-        // INVARIANT: By the call.
         // SAFETY: Changes a flag of the current task.
-        Self { flags: unsafe { bindings::vfs_helper_memalloc_noio_save() }, _task: NotThreadSafe::new() }
+        let flags = unsafe { bindings::vfs_helper_memalloc_noio_save() };
+        // INVARIANT: By the call.
+        Self {
+            flags,
+            _task: NotThreadSafe::new(),
+        }
     }
 }
 

@@ -24,14 +24,15 @@ mod export;
 mod new;
 mod vtable;
 
-pub use self::new::{InitSuperBlock, NewSuperBlock, Ready};
 pub(crate) use self::new::{fill, kill_sb};
+pub use self::new::{InitSuperBlock, NewSuperBlock, Ready};
 
 /// What `s_fs_info` points at: the filesystem's data, and what this crate needs for each mount.
 ///
 /// # Invariants
 ///
-/// `data` came from `T::Data::into_foreign`; `ioend_wq` is a workqueue. Both are released by `Drop` only.
+/// `data` came from `T::Data::into_foreign`; `ioend_wq` is a workqueue. Both are released by `Drop`
+/// only.
 pub(crate) struct SbInfo<T: FileSystem> {
     data: *mut c_void,
     ioend_wq: NonNull<bindings::workqueue_struct>,
@@ -69,17 +70,19 @@ pub struct StatFs {
 
 /// `struct super_operations` and `struct export_operations`.
 ///
-/// No callback but [`Self::put_super`] can run after the last inode was evicted, and none at all before
-/// [`NewSuperBlock::init`] has set the data.
+/// No callback but [`Self::put_super`] can run after the last inode was evicted, and none at all
+/// before [`NewSuperBlock::init`] has set the data.
 #[vtable]
 pub trait SuperOperations: FileSystem {
-    /// The last reference is gone and the inode leaves the cache; its pages are truncated. If [`Inode::nlink`] is 0 it
-    /// is to be freed on disk. Not called for an inode that never got out of [`New`]. Optional.
+    /// The last reference is gone and the inode leaves the cache; its pages are truncated. If
+    /// [`Inode::nlink`] is 0 it is to be freed on disk. Not called for an inode that never got out
+    /// of [`New`]. Optional.
     fn evict_inode(_inode: &Inode<Self>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes the inode's attributes; with `wait` the caller wants them on disk when this returns. Optional.
+    /// Writes the inode's attributes; with `wait` the caller wants them on disk when this returns.
+    /// Optional.
     fn write_inode(_inode: &Inode<Self>, _wait: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -89,7 +92,8 @@ pub trait SuperOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Unmount: all inodes are gone, I/O is still possible. The data is dropped a little later. Optional.
+    /// Unmount: all inodes are gone, I/O is still possible. The data is dropped a little later.
+    /// Optional.
     fn put_super(_sb: &SuperBlock<Self>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -99,7 +103,8 @@ pub trait SuperOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Makes the volume consistent on disk and lets it rest. No writer is in the filesystem. Optional.
+    /// Makes the volume consistent on disk and lets it rest. No writer is in the filesystem.
+    /// Optional.
     fn freeze_fs(_sb: &SuperBlock<Self>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -127,7 +132,11 @@ pub trait SuperOperations: FileSystem {
     /// # Errors
     ///
     /// `ESTALE` if there is no such inode or it has another generation.
-    fn fh_to_inode<'a>(_sb: &'a SuperBlock<Self>, _ino: u64, _generation: u32) -> Result<IRef<'a, Self>> {
+    fn fh_to_inode<'a>(
+        _sb: &'a SuperBlock<Self>,
+        _ino: u64,
+        _generation: u32,
+    ) -> Result<IRef<'a, Self>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -141,8 +150,8 @@ pub trait SuperOperations: FileSystem {
 ///
 /// # Invariants
 ///
-/// References point at a valid `super_block` of a type registered by `Registration<T>`, whose `s_fs_info` is an
-/// `SbInfo<T>` for as long as the reference lives.
+/// References point at a valid `super_block` of a type registered by `Registration<T>`, whose
+/// `s_fs_info` is an `SbInfo<T>` for as long as the reference lives.
 #[repr(transparent)]
 pub struct SuperBlock<T: FileSystem>(Opaque<bindings::super_block>, PhantomData<T>);
 
@@ -174,7 +183,8 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// The filesystem's data.
     pub fn data(&self) -> <T::Data as ForeignOwnable>::Borrowed<'_> {
-        // SAFETY: By the invariant of `SbInfo` it came from `into_foreign`, and it is only borrowed until it is dropped.
+        // SAFETY: By the invariant of `SbInfo` it came from `into_foreign`, and it is only borrowed
+        // until it is dropped.
         unsafe { T::Data::borrow(self.info().data) }
     }
 
@@ -187,7 +197,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// `s_id`: the name of the device, for messages.
     pub fn id(&self) -> &CStr {
         // SAFETY: NUL-terminated, and for a filesystem on one device it does not change.
-        unsafe { CStr::from_ptr((*self.as_ptr()).s_id.as_ptr().cast()) }
+        unsafe { CStr::from_char_ptr((*self.as_ptr()).s_id.as_ptr()) }
     }
 
     /// Whether the super block is read-only now.
@@ -196,7 +206,8 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
-    /// Turns the super block read-only because of an error. Writers that are under way are not waited for.
+    /// Turns the super block read-only because of an error. Writers that are under way are not
+    /// waited for.
     pub fn force_read_only(&self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::vfs_helper_sb_set_rdonly(self.as_ptr()) };
@@ -212,10 +223,11 @@ impl<T: FileSystem> SuperBlock<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, or `ESTALE` if the inode is just being created.
+    /// `ENOMEM`, also while the inode is being created; `ESTALE` if making it has failed.
     pub fn iget_locked(&self, ino: u64) -> Result<Lookup<'_, T>> {
         // SAFETY: By the type invariant.
-        let inode = NonNull::new(unsafe { bindings::iget_locked(self.as_ptr(), ino) }).ok_or(ENOMEM)?;
+        let inode = unsafe { bindings::iget_locked(self.as_ptr(), ino) };
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
         // SAFETY: `iget_locked` gave us a reference on a valid inode of this super block.
         unsafe { Lookup::from_raw(inode) }
     }
@@ -229,7 +241,8 @@ impl<T: FileSystem> SuperBlock<T> {
         inode.is_live().then_some(inode)
     }
 
-    /// Makes the in-memory inode for a file that is being created. The caller fills it in and gives it away.
+    /// Makes the in-memory inode for a file that is being created. The caller fills it in and gives
+    /// it away.
     ///
     /// # Errors
     ///
@@ -241,13 +254,16 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { New::insert(inode, ino) }
     }
 
-    /// Keeps the filesystem from being frozen for a change that does not come through a system call on it (an eviction,
-    /// a worker). Waits while it is frozen.
+    /// Keeps the filesystem from being frozen for a change that does not come through a system call
+    /// on it (an eviction, a worker). Waits while it is frozen.
     pub fn start_intwrite(&self) -> IntWrite<'_, T> {
         // SAFETY: By the type invariant.
         unsafe { bindings::vfs_helper_sb_start_intwrite(self.as_ptr()) };
         // INVARIANT: The write access was just taken.
-        IntWrite { sb: self, _task: NotThreadSafe::new() }
+        IntWrite {
+            sb: self,
+            _task: NotThreadSafe::new(),
+        }
     }
 }
 

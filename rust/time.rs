@@ -18,7 +18,10 @@ pub struct Timespec {
 impl Timespec {
     /// The time of day, as coarse as the kernel keeps it for timestamps.
     pub fn now() -> Self {
-        let mut ts = bindings::timespec64 { tv_sec: 0, tv_nsec: 0 };
+        let mut ts = bindings::timespec64 {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // SAFETY: `ts` is valid for writes.
         unsafe { bindings::ktime_get_coarse_real_ts64(&mut ts) };
         ts.into()
@@ -27,13 +30,19 @@ impl Timespec {
 
 impl From<bindings::timespec64> for Timespec {
     fn from(ts: bindings::timespec64) -> Self {
-        Self { sec: ts.tv_sec, nsec: ts.tv_nsec as u32 }
+        Self {
+            sec: ts.tv_sec,
+            nsec: ts.tv_nsec as u32,
+        }
     }
 }
 
 impl From<Timespec> for bindings::timespec64 {
     /// Nanoseconds out of range, as a damaged volume may hold, become the largest there are.
     fn from(ts: Timespec) -> Self {
-        Self { tv_sec: ts.sec, tv_nsec: ts.nsec.min(999_999_999) as isize }
+        Self {
+            tv_sec: ts.sec,
+            tv_nsec: ts.nsec.min(999_999_999) as isize,
+        }
     }
 }

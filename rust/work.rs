@@ -4,7 +4,8 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 //!
-//! `kernel::workqueue` has delayed work, but no way to cancel it and wait, which is what unmount needs.
+//! `kernel::workqueue` has delayed work, but no way to cancel it and wait, which is what unmount
+//! needs.
 
 use crate::bindings;
 use core::{mem::offset_of, ptr::NonNull};
@@ -12,18 +13,20 @@ use kernel::{prelude::*, types::Opaque};
 
 /// What a [`Periodic`] does.
 pub trait Task: Send + Sync {
-    /// Runs once, in process context, never twice at a time. Gives back after how many milliseconds to run again, or
-    /// [`None`] to wait for [`Periodic::schedule`] or [`Periodic::kick`].
+    /// Runs once, in process context, never twice at a time. Gives back after how many milliseconds
+    /// to run again, or [`None`] to wait for [`Periodic::schedule`] or [`Periodic::kick`].
     ///
     /// Must not drop the [`Periodic`] that it belongs to: that waits for this.
     fn run(&self) -> Option<u32>;
 }
 
-/// A task with a workqueue of its own, which makes progress under memory pressure and rests during suspend.
+/// A task with a workqueue of its own, which makes progress under memory pressure and rests during
+/// suspend.
 ///
 /// # Invariants
 ///
-/// `work` is initialised with `Self::call` as its function, and queued on `queue` only. `queue` is ours.
+/// `work` is initialised with `Self::call` as its function, and queued on `queue` only. `queue` is
+/// ours.
 #[pin_data(PinnedDrop)]
 pub struct Periodic<W: Task> {
     task: W,
@@ -48,7 +51,7 @@ impl<W: Task> Periodic<W> {
             task,
             queue: {
                 // SAFETY: The name is NUL-terminated and copied.
-                let queue = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_ptr().cast(), 1) };
+                let queue = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_char_ptr(), 1) };
                 NonNull::new(queue).ok_or(ENOMEM)?
             },
             // INVARIANT: By the call.
@@ -81,7 +84,9 @@ impl<W: Task> Periodic<W> {
     /// Runs the task in `ms` milliseconds, unless it is to run sooner already.
     pub fn schedule(&self, ms: u32) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_queue_delayed_work(self.queue.as_ptr(), self.work.get(), ms) };
+        unsafe {
+            bindings::vfs_helper_queue_delayed_work(self.queue.as_ptr(), self.work.get(), ms)
+        };
     }
 
     /// Runs the task now, or once more if it is running. Context: any but NMI.

@@ -12,11 +12,13 @@ use core::{
 };
 use kernel::{error::to_result, prelude::*};
 
-/// What fits one bio whatever the memory looks like: a page each vector, one page lost to alignment.
-pub(super) const MAX_ONE_BIO: usize = (bindings::VFS_CONST_BIO_MAX_VECS as usize - 1) * kernel::page::PAGE_SIZE;
+/// What fits one bio whatever the memory looks like: a page each vector, one page lost to
+/// alignment.
+pub(super) const MAX_ONE_BIO: usize =
+    (bindings::VFS_CONST_BIO_MAX_VECS as usize - 1) * kernel::page::PAGE_SIZE;
 
-/// Whether a bio may point at `buf`: linear or vmalloc memory, aligned. Else it is copied (data of the module image, for
-/// example, or an odd address).
+/// Whether a bio may point at `buf`: linear or vmalloc memory, aligned. Else it is copied (data of
+/// the module image, for example, or an odd address).
 pub(super) fn is_dmaable(bdev: *mut bindings::block_device, buf: &[u8]) -> bool {
     // SAFETY: `bdev` is open; only the address is looked at.
     unsafe { bindings::vfs_helper_buffer_is_dmaable(bdev, buf.as_ptr().cast()) }
@@ -24,7 +26,8 @@ pub(super) fn is_dmaable(bdev: *mut bindings::block_device, buf: &[u8]) -> bool 
 
 /// After a read into `buf`: the CPU must not have stale lines for its vmalloc alias.
 pub(super) fn read_done(buf: &mut [u8]) {
-    // SAFETY: `buf` is that memory. Lengths past `u32` do not get here: a device answers at most `i32::MAX` at a time.
+    // SAFETY: `buf` is that memory. Lengths past `u32` do not get here: a device answers at most
+    // `i32::MAX` at a time.
     unsafe { bindings::vfs_helper_bio_read_done(buf.as_mut_ptr().cast(), buf.len() as c_uint) };
 }
 
@@ -38,8 +41,13 @@ impl Bounce {
     /// Zeroed memory of `len` bytes. The caller is in a [`NoIo`](crate::scope::NoIo) scope.
     pub(super) fn new(len: usize) -> Result<Self> {
         // Whole pages, because those are aligned for any device.
-        let size = len.checked_next_multiple_of(kernel::page::PAGE_SIZE).ok_or(EINVAL)?;
-        Ok(Self { pages: KVVec::from_elem(0, size, GFP_KERNEL)?, len })
+        let size = len
+            .checked_next_multiple_of(kernel::page::PAGE_SIZE)
+            .ok_or(EINVAL)?;
+        Ok(Self {
+            pages: KVVec::from_elem(0, size, GFP_KERNEL)?,
+            len,
+        })
     }
 }
 
@@ -57,10 +65,12 @@ impl DerefMut for Bounce {
     }
 }
 
-/// Runs `submit` with the bios that it submits held back until its end, so that the device gets them together.
+/// Runs `submit` with the bios that it submits held back until its end, so that the device gets
+/// them together.
 pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
     let mut plug = MaybeUninit::<bindings::blk_plug>::uninit();
-    // SAFETY: `plug` is valid for writes and stays where it is until `blk_finish_plug`, which this task calls.
+    // SAFETY: `plug` is valid for writes and stays where it is until `blk_finish_plug`, which this
+    // task calls.
     unsafe { bindings::blk_start_plug(plug.as_mut_ptr()) };
     let ret = submit();
     // SAFETY: Started above. If the task has slept in between, the bios have gone out already.
@@ -68,11 +78,13 @@ pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
     ret
 }
 
-/// Bios that are chained, so that the last one ends when all have ended, and fails if one has failed.
+/// Bios that are chained, so that the last one ends when all have ended, and fails if one has
+/// failed.
 ///
 /// # Invariants
 ///
-/// `last` is null or a bio that is ours and not submitted; all others were chained to the next and submitted.
+/// `last` is null or a bio that is ours and not submitted; all others were chained to the next and
+/// submitted.
 pub(super) struct Chain {
     bdev: *mut bindings::block_device,
     opf: u32,
@@ -82,15 +94,20 @@ pub(super) struct Chain {
 impl Chain {
     /// An empty chain for `bdev`, which stays open while the chain lives.
     pub(super) fn new(bdev: *mut bindings::block_device, opf: u32) -> Self {
-        Self { bdev, opf, last: ptr::null_mut() }
+        Self {
+            bdev,
+            opf,
+            last: ptr::null_mut(),
+        }
     }
 
     /// Adds `len` bytes at `data`, in as many bios as it takes.
     ///
     /// # Safety
     ///
-    /// The memory passes [`is_dmaable`], `len` is a multiple of the logical block size, and until the chain is finished
-    /// or dropped the memory is valid, nobody else uses it if this is a read, and nobody changes it if it is a write.
+    /// The memory passes [`is_dmaable`], `len` is a multiple of the logical block size, and until
+    /// the chain is finished or dropped the memory is valid, nobody else uses it if this is a read,
+    /// and nobody changes it if it is a write.
     pub(super) unsafe fn add(&mut self, sector: u64, data: *mut u8, len: usize) {
         let mut done = 0;
         while done < len {
@@ -103,7 +120,9 @@ impl Chain {
             while done < len {
                 let part = (len - done).min(MAX_ONE_BIO) as c_uint;
                 // SAFETY: By the contract; a fresh bio has room for at least one page.
-                let added = unsafe { bindings::vfs_helper_bio_add_buffer(bio, data.add(done).cast(), part) };
+                let added = unsafe {
+                    bindings::vfs_helper_bio_add_buffer(bio, data.add(done).cast(), part)
+                };
                 if added == 0 {
                     break;
                 }

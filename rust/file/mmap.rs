@@ -20,10 +20,11 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the memory manager for the first write to a clean page of a shared mapping of a regular file of this
-    /// filesystem, without locks of the filesystem.
+    /// Called by the memory manager for the first write to a clean page of a shared mapping of a
+    /// regular file of this filesystem, without locks of the filesystem.
     unsafe extern "C" fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: By the contract; the table is of type `T`. What is taken is released in the opposite order.
+        // SAFETY: By the contract; the table is of type `T`. What is taken is released in the
+        // opposite order.
         unsafe {
             let file = bindings::vfs_helper_vmf_file(vmf);
             let inode = bindings::vfs_helper_file_inode(file);
@@ -42,7 +43,9 @@ impl<T: Complete> VTable<T> {
 /// # Safety
 ///
 /// Called by the memory manager for a mapping in preparation of a regular file of this filesystem.
-pub(super) unsafe extern "C" fn mmap_prepare<T: Complete>(desc: *mut bindings::vm_area_desc) -> c_int {
+pub(super) unsafe extern "C" fn mmap_prepare<T: Complete>(
+    desc: *mut bindings::vm_area_desc,
+) -> c_int {
     // SAFETY: By the contract.
     unsafe {
         bindings::vfs_helper_file_accessed((*desc).file);

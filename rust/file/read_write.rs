@@ -5,11 +5,17 @@
 //! Locks, as in ext4 and XFS:
 //! - Buffered reads take none; direct reads hold `i_rwsem` shared.
 //! - Buffered writes hold it exclusively.
-//! - Direct writes hold it shared when they are pure overwrites of one mapping within the size. All others (holes to
-//!   fill, a size to extend, blocks to zero in part) hold it exclusively, wait for the direct I/O that is under way and
-//!   for their own: so completions that change the extent map never race with each other.
+//! - Direct writes hold it shared when they are pure overwrites of one mapping within the size. All
+//!   others (holes to fill, a size to extend, blocks to zero in part) hold it exclusively, wait for
+//!   the direct I/O that is under way and for their own: so completions that change the extent map
+//!   never race with each other.
 
-use crate::{bindings, fs::Complete, inode::{Inode, Locked, Write}, iomap};
+use crate::{
+    bindings,
+    fs::Complete,
+    inode::{Inode, Locked, Write},
+    iomap,
+};
 use core::ptr;
 use kernel::prelude::*;
 
@@ -77,8 +83,8 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
     }
 }
 
-/// Zeroes what lies between the size and a write that starts past it: the tail of the last block may hold what was
-/// written through a mapping after the end.
+/// Zeroes what lies between the size and a write that starts past it: the tail of the last block
+/// may hold what was written through a mapping after the end.
 ///
 /// # Safety
 ///
@@ -97,7 +103,10 @@ unsafe fn zero_eof<T: Complete>(inode: *mut bindings::inode, pos: i64) -> Result
 /// # Safety
 ///
 /// As for `write_iter`.
-unsafe fn buffered_write<T: Complete>(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -> isize {
+unsafe fn buffered_write<T: Complete>(
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+) -> isize {
     // SAFETY: By the contract.
     let inode = unsafe { bindings::vfs_helper_file_inode((*iocb).ki_filp) };
     // SAFETY: By the contract; the lock is released below.
@@ -152,7 +161,10 @@ unsafe fn buffered_write_locked<T: Complete>(
 /// # Safety
 ///
 /// As for `write_iter`.
-unsafe fn direct_write<T: Complete>(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -> isize {
+unsafe fn direct_write<T: Complete>(
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+) -> isize {
     // SAFETY: By the contract.
     let (inode, count) = unsafe {
         (

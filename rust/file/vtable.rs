@@ -22,9 +22,21 @@ impl<T: Complete> VTable<T> {
     const COMMON: bindings::file_operations = bindings::file_operations {
         owner: this_module::<<T as crate::fs::FileSystem>::OwnerModule>().as_ptr(),
         open: Some(Self::open),
-        fsync: if T::HAS_FSYNC { Some(Self::fsync) } else { None },
-        unlocked_ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
-        compat_ioctl: if T::HAS_IOCTL { bindings::compat_ptr_ioctl } else { None },
+        fsync: if T::HAS_FSYNC {
+            Some(Self::fsync)
+        } else {
+            None
+        },
+        unlocked_ioctl: if T::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
+        compat_ioctl: if T::HAS_IOCTL {
+            bindings::compat_ptr_ioctl
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -42,7 +54,11 @@ impl<T: Complete> VTable<T> {
         mmap_prepare: Some(mmap::mmap_prepare::<T>),
         splice_read: Some(bindings::filemap_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
-        fallocate: if T::HAS_FALLOCATE { Some(Self::fallocate) } else { None },
+        fallocate: if T::HAS_FALLOCATE {
+            Some(Self::fallocate)
+        } else {
+            None
+        },
         ..Self::COMMON
     };
 
@@ -64,7 +80,8 @@ impl<T: Complete> VTable<T> {
             // SAFETY: By the contract.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
             if inode.is_reg() {
-                // SAFETY: Nobody else uses the file before it is open. `read_iter` and `write_iter` know `IOCB_DIRECT`.
+                // SAFETY: Nobody else uses the file before it is open. `read_iter` and `write_iter`
+                // know `IOCB_DIRECT`.
                 unsafe { bindings::vfs_helper_file_set_can_odirect(file) };
             }
             if T::HAS_OPEN {
@@ -78,11 +95,22 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS for an open file of this filesystem.
-    unsafe extern "C" fn fsync(file: *mut bindings::file, start: i64, end: i64, datasync: c_int) -> c_int {
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        start: i64,
+        end: i64,
+        datasync: c_int,
+    ) -> c_int {
         from_result(|| {
             // SAFETY: By the contract.
             let file = unsafe { File::<T>::from_raw(file) };
-            T::fsync(file, file.inode(), start.max(0) as u64, end.max(0) as u64, datasync != 0)?;
+            T::fsync(
+                file,
+                file.inode(),
+                start.max(0) as u64,
+                end.max(0) as u64,
+                datasync != 0,
+            )?;
             Ok(0)
         })
     }
@@ -101,8 +129,12 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with the directory locked at least shared, and a context that only this thread uses.
-    unsafe extern "C" fn iterate_shared(file: *mut bindings::file, ctx: *mut bindings::dir_context) -> c_int {
+    /// Called by the VFS with the directory locked at least shared, and a context that only this
+    /// thread uses.
+    unsafe extern "C" fn iterate_shared(
+        file: *mut bindings::file,
+        ctx: *mut bindings::dir_context,
+    ) -> c_int {
         from_result(|| {
             // SAFETY: By the contract.
             let (file, ctx) = unsafe { (File::<T>::from_raw(file), DirContext::from_raw(ctx)) };
@@ -146,17 +178,29 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS for a regular file of this filesystem that is open for writing.
-    unsafe extern "C" fn fallocate(file: *mut bindings::file, mode: c_int, offset: i64, len: i64) -> c_long {
+    unsafe extern "C" fn fallocate(
+        file: *mut bindings::file,
+        mode: c_int,
+        offset: i64,
+        len: i64,
+    ) -> c_long {
         let change = || -> Result {
             // SAFETY: By the contract.
             let this = unsafe { File::<T>::from_raw(file) };
-            // SAFETY: The lock was just taken and is held until the end of this closure's only call, below.
+            // SAFETY: The lock was just taken and is held until the end of this closure's only
+            // call, below.
             let inode = unsafe { Locked::new(this.inode()) };
             inode.dio_wait();
             // SAFETY: By the contract; `i_rwsem` is held.
             to_result(unsafe { bindings::file_modified(file) })?;
             let _guard = this.inode().lock_invalidate();
-            T::fallocate(this, &inode, mode as u32, u64::try_from(offset)?, u64::try_from(len)?)
+            T::fallocate(
+                this,
+                &inode,
+                mode as u32,
+                u64::try_from(offset)?,
+                u64::try_from(len)?,
+            )
         };
         // SAFETY: By the contract.
         let inode = unsafe { bindings::vfs_helper_file_inode(file) };

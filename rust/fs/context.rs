@@ -50,7 +50,8 @@ impl FsContext {
         };
     }
 
-    /// Says why something fails: to the process that mounts, when it reads the context's log, else to the kernel log.
+    /// Says why something fails: to the process that mounts, when it reads the context's log, else
+    /// to the kernel log.
     pub fn error(&self, args: fmt::Arguments<'_>) {
         self.log(c"%pA", args, b'e');
     }
@@ -82,13 +83,20 @@ impl<T: Complete> VTable<T> {
         parse_param: Some(Self::parse_param),
         parse_monolithic: None,
         get_tree: Some(Self::get_tree),
-        reconfigure: if T::HAS_RECONFIGURE { Some(Self::reconfigure) } else { None },
+        reconfigure: if T::HAS_RECONFIGURE {
+            Some(Self::reconfigure)
+        } else {
+            None
+        },
     };
 
     /// # Safety
     ///
-    /// Called by the VFS with a fresh context; `root` is set if and only if it is for reconfiguration.
-    pub(super) unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
+    /// Called by the VFS with a fresh context; `root` is set if and only if it is for
+    /// reconfiguration.
+    pub(super) unsafe extern "C" fn init_fs_context(
+        fc: *mut kernel::bindings::fs_context,
+    ) -> c_int {
         let fc = fc.cast::<bindings::fs_context>();
         from_result(|| {
             // SAFETY: By the contract of this function `fc` is valid.
@@ -96,12 +104,13 @@ impl<T: Complete> VTable<T> {
             let options = if root.is_null() {
                 T::new_options(None)?
             } else {
-                // SAFETY: A context for reconfiguration holds an active reference on the super block of `root`, which
-                // was mounted, so that its data is set.
+                // SAFETY: A context for reconfiguration holds an active reference on the super
+                // block of `root`, which was mounted, so that its data is set.
                 T::new_options(Some(unsafe { SuperBlock::from_raw((*root).d_sb) }))?
             };
             let options = KBox::new(options, GFP_KERNEL)?;
-            // SAFETY: `fc` is valid and ours until this function returns. `free` takes the box back.
+            // SAFETY: `fc` is valid and ours until this function returns. `free` takes the box
+            // back.
             unsafe {
                 (*fc).fs_private = KBox::into_raw(options).cast();
                 (*fc).ops = &Self::OPS;
@@ -117,7 +126,8 @@ impl<T: Complete> VTable<T> {
         // SAFETY: `fc` is valid, nobody else uses it any more.
         let options = unsafe { (*fc).fs_private }.cast::<T::Options>();
         if !options.is_null() {
-            // SAFETY: `fs_private` is null or the box of `init_fs_context`, which `fill_super` did not take.
+            // SAFETY: `fs_private` is null or the box of `init_fs_context`, which `fill_super` did
+            // not take.
             drop(unsafe { KBox::from_raw(options) });
         }
     }
@@ -125,12 +135,16 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS with a context that `init_fs_context` has set up, under its `uapi_mutex`.
-    unsafe extern "C" fn parse_param(fc: *mut bindings::fs_context, param: *mut bindings::fs_parameter) -> c_int {
+    unsafe extern "C" fn parse_param(
+        fc: *mut bindings::fs_context,
+        param: *mut bindings::fs_parameter,
+    ) -> c_int {
         from_result(|| {
             // SAFETY: Both are valid; `Registration::new` has checked that the table is terminated.
             let (id, value) = unsafe { param::parse(fc, T::PARAMS, param)? };
             // SAFETY: `fc` is valid and its mutex makes us the only user of the options.
-            let options = unsafe { (*fc).fs_private.cast::<T::Options>().as_mut() }.ok_or(EINVAL)?;
+            let options = unsafe { (*fc).fs_private.cast::<T::Options>().as_mut() };
+            let options = options.ok_or(EINVAL)?;
             // SAFETY: `fc` is valid for the call.
             T::parse_param(unsafe { FsContext::from_raw(fc) }, options, id, value)?;
             Ok(0)
@@ -148,7 +162,10 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by `get_tree_bdev()` with a fresh super block whose block device is open.
-    unsafe extern "C" fn fill_super(sb: *mut bindings::super_block, fc: *mut bindings::fs_context) -> c_int {
+    unsafe extern "C" fn fill_super(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
         from_result(|| {
             // SAFETY: `fc` is valid, and we are its only user.
             let options = unsafe { core::mem::replace(&mut (*fc).fs_private, ptr::null_mut()) };
@@ -158,7 +175,9 @@ impl<T: Complete> VTable<T> {
             // SAFETY: The box of `init_fs_context`; `fs_private` no longer points at it.
             let options = unsafe { KBox::from_raw(options.cast::<T::Options>()) };
             // SAFETY: `sb` is fresh, of type `T` and ours; `fc` is valid for the call.
-            unsafe { super_block::fill::<T>(sb, FsContext::from_raw(fc), KBox::into_inner(options))? };
+            unsafe {
+                super_block::fill::<T>(sb, FsContext::from_raw(fc), KBox::into_inner(options))?
+            };
             Ok(0)
         })
     }
@@ -173,8 +192,10 @@ impl<T: Complete> VTable<T> {
             // SAFETY: `s_umount` is held.
             kernel::error::to_result(unsafe { bindings::sync_filesystem(sb) })?;
             // SAFETY: `fc` is valid and we are the only user of the options.
-            let options = unsafe { (*fc).fs_private.cast::<T::Options>().as_mut() }.ok_or(EINVAL)?;
-            // SAFETY: The super block is mounted, so its data is set; the context is valid for the call.
+            let options = unsafe { (*fc).fs_private.cast::<T::Options>().as_mut() };
+            let options = options.ok_or(EINVAL)?;
+            // SAFETY: The super block is mounted, so its data is set; the context is valid for the
+            // call.
             unsafe { T::reconfigure(SuperBlock::from_raw(sb), FsContext::from_raw(fc), options)? };
             Ok(0)
         })

@@ -4,7 +4,8 @@
 //!
 //! C header: [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 //!
-//! A filesystem declares a table; `fs_parse()` checks names and values and writes the messages for what does not fit.
+//! A filesystem declares a table; `fs_parse()` checks names and values and writes the messages for
+//! what does not fit.
 
 use crate::bindings;
 use core::ptr;
@@ -21,7 +22,10 @@ unsafe impl Send for Choice {}
 
 impl Choice {
     /// Ends a table of choices.
-    pub const END: Self = Self(bindings::constant_table { name: ptr::null(), value: 0 });
+    pub const END: Self = Self(bindings::constant_table {
+        name: ptr::null(),
+        value: 0,
+    });
 
     /// `name` stands for `value`.
     pub const fn new(name: &'static CStr, value: u16) -> Self {
@@ -36,7 +40,8 @@ impl Choice {
 ///
 /// # Invariants
 ///
-/// `type_` is one of the functions that [`Spec::value`] tells apart, and `data` is null or a terminated table of choices.
+/// `type_` is one of the functions that [`Spec::value`] tells apart, and `data` is null or a
+/// terminated table of choices.
 #[repr(transparent)]
 pub struct Spec(bindings::fs_parameter_spec);
 
@@ -57,7 +62,13 @@ impl Spec {
         data: ptr::null(),
     });
 
-    const fn new(name: &'static CStr, id: u8, type_: ParseFn, flags: u16, data: *const c_void) -> Self {
+    const fn new(
+        name: &'static CStr,
+        id: u8,
+        type_: ParseFn,
+        flags: u16,
+        data: *const c_void,
+    ) -> Self {
         Self(bindings::fs_parameter_spec {
             name: kernel::str::as_char_ptr_in_const_context(name),
             type_,
@@ -74,7 +85,13 @@ impl Spec {
 
     /// `name` or `noname`: [`Value::Flag`].
     pub const fn flag_no(name: &'static CStr, id: u8) -> Self {
-        Self::new(name, id, None, bindings::fs_param_neg_with_no as u16, ptr::null())
+        Self::new(
+            name,
+            id,
+            None,
+            bindings::fs_param_neg_with_no as u16,
+            ptr::null(),
+        )
     }
 
     /// `name=0|1|y|n|…`: [`Value::Bool`].
@@ -100,17 +117,28 @@ impl Spec {
     /// `name=<one of choices>`: [`Value::Choice`]. `choices` ends with [`Choice::END`].
     pub const fn choice(name: &'static CStr, id: u8, choices: &'static [Choice]) -> Self {
         assert!(!choices.is_empty() && choices[choices.len() - 1].0.name.is_null());
-        Self::new(name, id, Some(bindings::fs_param_is_enum), 0, choices.as_ptr().cast())
+        Self::new(
+            name,
+            id,
+            Some(bindings::fs_param_is_enum),
+            0,
+            choices.as_ptr().cast(),
+        )
     }
 
     /// Reads the member of `result` that the parameter's parser has set.
-    fn value<'a>(&self, param: &'a bindings::fs_parameter, result: &bindings::fs_parse_result) -> Option<Value<'a>> {
+    fn value<'a>(
+        &self,
+        param: &'a bindings::fs_parameter,
+        result: &bindings::fs_parse_result,
+    ) -> Option<Value<'a>> {
         let Some(type_) = self.0.type_ else {
             return Some(Value::Flag(!result.negated));
         };
         let is = |f: unsafe extern "C" fn(_, _, _, _) -> _| core::ptr::fn_addr_eq(type_, f);
         let value = &result.__bindgen_anon_1;
-        // SAFETY: `fs_parse` succeeded, and each of these parsers sets the member that is read here.
+        // SAFETY: `fs_parse` succeeded, and each of these parsers sets the member that is read
+        // here.
         unsafe {
             if is(bindings::fs_param_is_bool) {
                 return Some(Value::Bool(*value.boolean.as_ref()));
@@ -126,7 +154,7 @@ impl Spec {
         let string = unsafe { param.__bindgen_anon_1.string };
         if is(bindings::fs_param_is_string) && !string.is_null() {
             // SAFETY: A NUL-terminated string that lives as long as the parameter.
-            return Some(Value::String(unsafe { CStr::from_ptr(string.cast()) }));
+            return Some(Value::String(unsafe { CStr::from_char_ptr(string) }));
         }
         None
     }
@@ -162,8 +190,8 @@ pub(crate) const fn as_table(specs: &'static [Spec]) -> *const bindings::fs_para
 ///
 /// # Errors
 ///
-/// `ENOPARAM` for a name that is not in the table (the VFS then tries its own and writes the message), else what the
-/// parser of the value said.
+/// `ENOPARAM` for a name that is not in the table (the VFS then tries its own and writes the
+/// message), else what the parser of the value said.
 ///
 /// # Safety
 ///
@@ -175,10 +203,14 @@ pub(crate) unsafe fn parse<'a>(
 ) -> Result<(u8, Value<'a>)> {
     let mut result = bindings::fs_parse_result::default();
     // SAFETY: By the contract of this function.
-    let opt = unsafe { bindings::__fs_parse(&raw mut (*fc).log, as_table(specs), param, &mut result) };
+    let opt =
+        unsafe { bindings::__fs_parse(&raw mut (*fc).log, as_table(specs), param, &mut result) };
     kernel::error::to_result(opt)?;
     let id = u8::try_from(opt)?;
-    let spec = specs.iter().find(|s| !s.0.name.is_null() && s.0.opt == id).ok_or(EINVAL)?;
+    let spec = specs
+        .iter()
+        .find(|s| !s.0.name.is_null() && s.0.opt == id)
+        .ok_or(EINVAL)?;
     // SAFETY: `param` is valid for the call of `parse_param` that this is part of.
     let value = spec.value(unsafe { &*param }, &result).ok_or(EINVAL)?;
     Ok((id, value))

@@ -54,7 +54,9 @@ impl Attr {
     /// `EPERM`, `EFBIG`, `ETXTBSY` and what else the check says.
     pub fn prepare<T: FileSystem>(&self, idmap: &Idmap, dentry: &Dentry<T>) -> Result {
         // SAFETY: By the type invariants.
-        to_result(unsafe { bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), self.0.get()) })
+        to_result(unsafe {
+            bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), self.0.get())
+        })
     }
 
     /// The new size in bytes, if it is to be set.
@@ -67,7 +69,8 @@ impl Attr {
         u64::try_from(attr.ia_size).ok()
     }
 
-    /// Copies everything but the size to the inode (`setattr_copy`). To be called when nothing can fail any more.
+    /// Copies everything but the size to the inode (`setattr_copy`). To be called when nothing can
+    /// fail any more.
     pub fn copy<T: FileSystem>(&self, idmap: &Idmap, inode: &Locked<'_, T, Write>) {
         // SAFETY: By the type invariants; `i_rwsem` is held.
         unsafe { bindings::setattr_copy(idmap.as_ptr(), inode.as_ptr(), self.0.get()) };
@@ -109,7 +112,8 @@ impl Kstat {
         self.0.attributes_mask |= mask;
     }
 
-    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of file offsets and lengths.
+    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of file offsets and
+    /// lengths.
     pub fn set_dio_align(&mut self, memory: u32, offset: u32) {
         self.0.dio_mem_align = memory;
         self.0.dio_offset_align = offset;

@@ -20,12 +20,15 @@ use kernel::{prelude::*, types::Opaque};
 ///
 /// # Invariants
 ///
-/// - *Slab*: `inode` is the first field and every inode of a super block of type `T` is part of a `Container<T>`.
-/// - *Once*: what the slab's constructor has set up (`inode`'s own once-only part, `ioends`) stays so while the object
-///   is free.
+/// - *Slab*: `inode` is the first field and every inode of a super block of type `T` is part of a
+///   `Container<T>`.
+/// - *Once*: what the slab's constructor has set up (`inode`'s own once-only part, `ioends`) stays
+///   so while the object is free.
 /// - *Data*: `data` is initialised from a successful `alloc_inode` until `destroy_inode`.
-/// - *Live*: `live` turns true once, when the inode leaves `New`; the filesystem is not called for it before.
-/// - *Link*: `link` is written in `New` only, and dropped by `free_inode`, after a grace period: `i_link` points into it.
+/// - *Live*: `live` turns true once, when the inode leaves `New`; the filesystem is not called for
+///   it before.
+/// - *Link*: `link` is written in `New` only, and dropped by `free_inode`, after a grace period:
+///   `i_link` points into it.
 #[repr(C)]
 pub(crate) struct Container<T: FileSystem> {
     inode: Opaque<bindings::inode>,
@@ -59,7 +62,8 @@ impl<T: FileSystem> Container<T> {
     }
 
     pub(crate) fn data(&self) -> &T::InodeData {
-        // SAFETY: By *Data*; exclusive references are made in `New` only, where nobody else has a reference.
+        // SAFETY: By *Data*; exclusive references are made in `New` only, where nobody else has a
+        // reference.
         unsafe { (*self.data.get()).assume_init_ref() }
     }
 
@@ -82,7 +86,12 @@ pub(crate) fn create_cache<T: Complete>(name: &CStr) -> Result<*mut bindings::km
     let align = align_of::<Container<T>>().try_into()?;
     // SAFETY: `name` is copied. The constructor fits objects of this size.
     let cache = unsafe {
-        bindings::vfs_helper_kmem_cache_create(name.as_ptr().cast(), size, align, Some(init_once::<T>))
+        bindings::vfs_helper_kmem_cache_create(
+            name.as_char_ptr(),
+            size,
+            align,
+            Some(init_once::<T>),
+        )
     };
     if cache.is_null() {
         return Err(ENOMEM);
@@ -108,7 +117,9 @@ unsafe extern "C" fn init_once<T: Complete>(object: *mut c_void) {
 /// # Safety
 ///
 /// Called by the VFS for a super block of this filesystem.
-pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(sb: *mut bindings::super_block) -> *mut bindings::inode {
+pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
     // SAFETY: By the contract of this function.
     let cache = unsafe { Type::<T>::inode_cache(sb) };
     // SAFETY: `sb` is valid, `cache` was made for containers of this type.
@@ -116,8 +127,14 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(sb: *mut bindings::supe
     if this.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: The object is ours. The slab never moves it, and on error the data is not touched again.
-    let ret = unsafe { pin_init::raw_try_init(addr_of_mut!((*this).data).cast::<T::InodeData>(), T::init_inode()) };
+    // SAFETY: The object is ours. The slab never moves it, and on error the data is not touched
+    // again.
+    let ret = unsafe {
+        pin_init::raw_try_init(
+            addr_of_mut!((*this).data).cast::<T::InodeData>(),
+            T::init_inode(),
+        )
+    };
     if ret.is_err() {
         // SAFETY: From this cache, and nobody has seen it.
         unsafe { bindings::kmem_cache_free(cache, this.cast()) };
@@ -137,25 +154,29 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(sb: *mut bindings::supe
 ///
 /// # Safety
 ///
-/// Called by the VFS for an inode of this filesystem that nobody can find any more. RCU readers may still look at the
-/// `struct inode` and its link, never at the data: no callback that runs under RCU reaches it.
+/// Called by the VFS for an inode of this filesystem that nobody can find any more. RCU readers may
+/// still look at the `struct inode` and its link, never at the data: no callback that runs under
+/// RCU reaches it.
 pub(crate) unsafe extern "C" fn destroy_inode<T: FileSystem>(inode: *mut bindings::inode) {
     // SAFETY: By *Slab*.
     let this = unsafe { Container::<T>::of(inode) };
-    // SAFETY: By *Data* it is initialised, and it is not used again. It was pinned and is dropped in place.
+    // SAFETY: By *Data* it is initialised, and it is not used again. It was pinned and is dropped
+    // in place.
     unsafe { ptr::drop_in_place(this.data_ptr()) };
 }
 
 /// # Safety
 ///
-/// Called by RCU, after `destroy_inode` and a grace period: nobody looks at the inode any more. May be in softirq.
+/// Called by RCU, after `destroy_inode` and a grace period: nobody looks at the inode any more. May
+/// be in softirq.
 pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
     // SAFETY: By *Slab*.
     let this = unsafe { Container::<T>::of(inode) };
     // SAFETY: By *Link*, this is its end. Freeing a `KVec` does not sleep.
     unsafe { ptr::drop_in_place(this.link_ptr()) };
     // The super block may be gone by now, so that the cache cannot be asked for; `kfree` finds it.
-    // SAFETY: The object came from a slab cache, which stays until `rcu_barrier()` at unregistration.
+    // SAFETY: The object came from a slab cache, which stays until `rcu_barrier()` at
+    // unregistration.
     unsafe { bindings::kfree(inode.cast()) };
 }
 

@@ -2,8 +2,8 @@
 
 //! Locks of inodes: `i_rwsem` and the page cache's `invalidate_lock`.
 //!
-//! Order: `i_rwsem`, then `invalidate_lock`, then folio locks, then the filesystem's own locks that its iomap callbacks
-//! take.
+//! Order: `i_rwsem`, then `invalidate_lock`, then folio locks, then the filesystem's own locks that
+//! its iomap callbacks take.
 
 use super::Inode;
 use crate::{bindings, fs::FileSystem, scope::NotThreadSafe};
@@ -31,7 +31,11 @@ impl<'a, T: FileSystem, M> Locked<'a, T, M> {
     ///
     /// The type invariant holds.
     pub(crate) unsafe fn new(inode: &'a Inode<T>) -> Self {
-        Self { inode, _mode: PhantomData, _task: NotThreadSafe::new() }
+        Self {
+            inode,
+            _mode: PhantomData,
+            _task: NotThreadSafe::new(),
+        }
     }
 }
 
@@ -88,12 +92,16 @@ impl<T: FileSystem> Drop for InvalidateSharedGuard<'_, T> {
 }
 
 impl<T: FileSystem> Inode<T> {
-    /// Takes `invalidate_lock` exclusively: for truncation and other removal of blocks below the page cache.
+    /// Takes `invalidate_lock` exclusively: for truncation and other removal of blocks below the
+    /// page cache.
     pub fn lock_invalidate(&self) -> InvalidateGuard<'_, T> {
         // SAFETY: By the invariant of `Inode`.
         unsafe { bindings::vfs_helper_filemap_invalidate_lock(self.as_ptr()) };
         // INVARIANT: Just taken.
-        InvalidateGuard { inode: self, _task: NotThreadSafe::new() }
+        InvalidateGuard {
+            inode: self,
+            _task: NotThreadSafe::new(),
+        }
     }
 
     /// Takes `invalidate_lock` shared.
@@ -101,6 +109,9 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: By the invariant of `Inode`.
         unsafe { bindings::vfs_helper_filemap_invalidate_lock_shared(self.as_ptr()) };
         // INVARIANT: Just taken.
-        InvalidateSharedGuard { inode: self, _task: NotThreadSafe::new() }
+        InvalidateSharedGuard {
+            inode: self,
+            _task: NotThreadSafe::new(),
+        }
     }
 }

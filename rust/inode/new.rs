@@ -22,15 +22,19 @@ pub enum Lookup<'a, T: FileSystem> {
 impl<T: FileSystem> Lookup<'_, T> {
     /// # Safety
     ///
-    /// `inode` was just returned by `iget_locked()` for a super block of type `T` that is alive for the lifetime of the
-    /// result, and the reference goes over.
+    /// `inode` was just returned by `iget_locked()` for a super block of type `T` that is alive for
+    /// the lifetime of the result, and the reference goes over.
     pub(crate) unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Result<Self> {
         // Others wait until `I_NEW` is clear: whoever sees it set is who is to fill the inode in.
         // SAFETY: `inode` is valid.
         let state = unsafe { (&raw const (*inode.as_ptr()).i_state.__state).read_volatile() };
         if state & bindings::inode_state_flags_enum_I_NEW != 0 {
             // INVARIANT: By the state.
-            return Ok(Self::New(New { inode, creating: false, _sb: PhantomData }));
+            return Ok(Self::New(New {
+                inode,
+                creating: false,
+                _sb: PhantomData,
+            }));
         }
         // SAFETY: By the contract.
         let inode = unsafe { IRef::from_raw(inode) };
@@ -43,15 +47,16 @@ impl<T: FileSystem> Lookup<'_, T> {
 
 /// An inode that only its maker uses.
 ///
-/// The ways out are [`New::unlock_new`] and being returned from a callback that creates; otherwise `Drop` fails the
-/// inode: whoever waits for it tries again or gets an error, and
-/// [`evict_inode`](crate::super_block::SuperOperations::evict_inode) is not called. What was done on the volume for a
-/// file whose creation fails is the filesystem's to undo.
+/// The ways out are [`New::unlock_new`] and being returned from a callback that creates; otherwise
+/// `Drop` fails the inode: whoever waits for it tries again or gets an error, and
+/// [`evict_inode`](crate::super_block::SuperOperations::evict_inode) is not called. What was done
+/// on the volume for a file whose creation fails is the filesystem's to undo.
 ///
 /// # Invariants
 ///
-/// `inode` is a valid inode of type `T` which is hashed and `I_NEW` (and `I_CREATING` if `creating`) and not live; the
-/// reference is ours and nobody else touches the inode's attributes or data.
+/// `inode` is a valid inode of type `T` which is hashed and `I_NEW` (and `I_CREATING` if
+/// `creating`) and not live; the reference is ours and nobody else touches the inode's attributes
+/// or data.
 pub struct New<'a, T: FileSystem> {
     inode: NonNull<bindings::inode>,
     creating: bool,
@@ -67,19 +72,24 @@ impl<'a, T: FileSystem> New<'a, T> {
     ///
     /// # Safety
     ///
-    /// `inode` was just returned by `new_inode()` for a super block of type `T` that is alive for `'a`, and the
-    /// reference goes over.
+    /// `inode` was just returned by `new_inode()` for a super block of type `T` that is alive for
+    /// `'a`, and the reference goes over.
     pub(crate) unsafe fn insert(inode: NonNull<bindings::inode>, ino: u64) -> Result<Self> {
         // SAFETY: By the contract nobody else uses the inode.
         unsafe { (*inode.as_ptr()).i_ino = ino };
         // SAFETY: As above.
         if let Err(e) = to_result(unsafe { bindings::insert_inode_locked(inode.as_ptr()) }) {
-            // SAFETY: The reference is ours; the inode is unhashed and not live, so that it just goes.
+            // SAFETY: The reference is ours; the inode is unhashed and not live, so that it just
+            // goes.
             unsafe { bindings::iput(inode.as_ptr()) };
             return Err(e);
         }
         // INVARIANT: By `insert_inode_locked`.
-        Ok(Self { inode, creating: true, _sb: PhantomData })
+        Ok(Self {
+            inode,
+            creating: true,
+            _sb: PhantomData,
+        })
     }
 
     /// The filesystem's part of the inode.
@@ -96,7 +106,9 @@ impl<'a, T: FileSystem> New<'a, T> {
     pub fn init_owner(&mut self, idmap: &Idmap, dir: &Locked<'_, T, Write>, mode: u16) -> Result {
         FileType::from_mode(mode).ok_or(EINVAL)?;
         // SAFETY: By the type invariants.
-        unsafe { bindings::inode_init_owner(idmap.as_ptr(), self.inode.as_ptr(), dir.as_ptr(), mode) };
+        unsafe {
+            bindings::inode_init_owner(idmap.as_ptr(), self.inode.as_ptr(), dir.as_ptr(), mode)
+        };
         Ok(())
     }
 
@@ -152,7 +164,8 @@ impl<'a, T: FileSystem> New<'a, T> {
 }
 
 impl<'a, T: Complete> New<'a, T> {
-    /// Sets the operation tables that the mode asks for and lets the filesystem be called for the inode.
+    /// Sets the operation tables that the mode asks for and lets the filesystem be called for the
+    /// inode.
     fn finish(&self) -> Result {
         let inode = self.inode.as_ptr();
         // SAFETY: By the type invariant it is valid, of type `T`, and ours.
@@ -168,7 +181,8 @@ impl<'a, T: Complete> New<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EFSCORRUPTED` if no mode was set, or it is a symbolic link whose target the filesystem does not know.
+    /// `EFSCORRUPTED` if no mode was set, or it is a symbolic link whose target the filesystem does
+    /// not know.
     pub fn unlock_new(self) -> Result<IRef<'a, T>> {
         self.finish()?;
         let inode = ManuallyDrop::new(self).inode;
@@ -205,7 +219,8 @@ impl<T: FileSystem> Drop for New<'_, T> {
     fn drop(&mut self) {
         let inode = self.inode.as_ptr();
         if self.creating {
-            // Without links it is evicted at once: an inode that stays cached would keep its number busy.
+            // Without links it is evicted at once: an inode that stays cached would keep its number
+            // busy.
             // SAFETY: By the type invariant it is `I_NEW`, and the reference goes.
             unsafe {
                 bindings::vfs_helper_set_nlink(inode, 0);

@@ -6,8 +6,8 @@ use super::{Attr, IRef, Idmap, Inode, Kstat, Locked, New, Write};
 use crate::{dentry::Dentry, fs::FileSystem};
 use kernel::{error::VTABLE_DEFAULT_ERROR, prelude::*, str::CString};
 
-/// A rename, after the checks of the VFS: the two entries are not of the same file, types fit, and a directory does not
-/// move into itself.
+/// A rename, after the checks of the VFS: the two entries are not of the same file, types fit, and
+/// a directory does not move into itself.
 pub struct Rename<'a, T: FileSystem> {
     /// Directory of the old name.
     pub old_dir: &'a Locked<'a, T, Write>,
@@ -19,7 +19,8 @@ pub struct Rename<'a, T: FileSystem> {
     pub new_dir: &'a Locked<'a, T, Write>,
     /// The new name.
     pub new: &'a Dentry<T>,
-    /// What has the new name now: replaced, or exchanged. A directory is locked when it is replaced.
+    /// What has the new name now: replaced, or exchanged. A directory is locked when it is
+    /// replaced.
     pub target: Option<&'a Inode<T>>,
     /// `RENAME_NOREPLACE`: the VFS has checked that there is no target.
     pub noreplace: bool,
@@ -29,8 +30,9 @@ pub struct Rename<'a, T: FileSystem> {
 
 /// `struct inode_operations`, for all types of files.
 ///
-/// The callbacks that create return the [`New`] inode with its mode set; it is attached to the name when they return.
-/// An error is reported before anything can be seen of the file. Those without an implementation fail with `EPERM`.
+/// The callbacks that create return the [`New`] inode with its mode set; it is attached to the name
+/// when they return. An error is reported before anything can be seen of the file. Those without an
+/// implementation fail with `EPERM`.
 #[vtable]
 pub trait InodeOperations: FileSystem {
     /// The inode of a name, or [`None`]. `dir` is locked at least shared.
@@ -113,7 +115,8 @@ pub trait InodeOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Changes attributes. Optional: without it they change in memory and the inode is marked dirty.
+    /// Changes attributes. Optional: without it they change in memory and the inode is marked
+    /// dirty.
     fn setattr(
         _idmap: &Idmap,
         _dentry: &Dentry<Self>,
@@ -123,7 +126,8 @@ pub trait InodeOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Adds to what the inode itself says about the file. `request_mask` has `STATX_*` bits. Optional.
+    /// Adds to what the inode itself says about the file. `request_mask` has `STATX_*` bits.
+    /// Optional.
     fn getattr(_inode: &Inode<Self>, _stat: &mut Kstat, _request_mask: u32) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

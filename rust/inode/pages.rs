@@ -24,15 +24,19 @@ impl<T: FileSystem> Inode<T> {
         unsafe { (*self.as_ptr()).i_mapping }
     }
 
-    /// Writes the dirty pages of bytes `start..=end` and waits for them; `u64::MAX` is the end of the file.
+    /// Writes the dirty pages of bytes `start..=end` and waits for them; `u64::MAX` is the end of
+    /// the file.
     ///
     /// # Errors
     ///
-    /// The errors of this writeback. Those that writers of other files may have seen before are not lost: `fsync` on a
-    /// file reports them through [`File::write_and_wait_range`](crate::file::File::write_and_wait_range).
+    /// The errors of this writeback. Those that writers of other files may have seen before are not
+    /// lost: `fsync` on a file reports them through
+    /// [`File::write_and_wait_range`](crate::file::File::write_and_wait_range).
     pub fn write_and_wait_range(&self, start: u64, end: u64) -> Result {
         // SAFETY: By the invariant of `Inode`.
-        to_result(unsafe { bindings::filemap_write_and_wait_range(self.mapping(), offset(start), offset(end)) })
+        to_result(unsafe {
+            bindings::filemap_write_and_wait_range(self.mapping(), offset(start), offset(end))
+        })
     }
 
     /// Starts writing the dirty pages of the whole file.
@@ -49,7 +53,8 @@ impl<T: FileSystem> Inode<T> {
 }
 
 impl<T: FileSystem> Locked<'_, T, Write> {
-    /// Sets the size and drops the pages past it (`truncate_setsize`). The blocks are the caller's to free, afterwards.
+    /// Sets the size and drops the pages past it (`truncate_setsize`). The blocks are the caller's
+    /// to free, afterwards.
     pub fn truncate_setsize(&self, size: u64, _guard: &InvalidateGuard<'_, T>) {
         // SAFETY: By the invariant of `Inode`; the size is serialised by `i_rwsem`.
         unsafe { bindings::truncate_setsize(self.as_ptr(), offset(size)) };

@@ -15,9 +15,12 @@ use kernel::{error::from_result, prelude::*};
 ///
 /// # Safety
 ///
-/// `inode` is a new inode of type `T` that only this thread uses; `link` is its target with a NUL at the end, or empty,
-/// and lives as long as the inode can be seen under RCU.
-pub(super) unsafe fn set_operations<T: Complete>(inode: *mut bindings::inode, link: &KVec<u8>) -> Result {
+/// `inode` is a new inode of type `T` that only this thread uses; `link` is its target with a NUL
+/// at the end, or empty, and lives as long as the inode can be seen under RCU.
+pub(super) unsafe fn set_operations<T: Complete>(
+    inode: *mut bindings::inode,
+    link: &KVec<u8>,
+) -> Result {
     // SAFETY: By the contract.
     let inode = unsafe { &mut *inode };
     match FileType::from_mode(inode.i_mode).ok_or(EFSCORRUPTED)? {
@@ -61,21 +64,57 @@ struct VTable<T>(PhantomData<T>);
 impl<T: Complete> VTable<T> {
     /// Regular and special files.
     const OTHER: bindings::inode_operations = bindings::inode_operations {
-        getattr: if T::HAS_GETATTR { Some(Self::getattr) } else { None },
-        setattr: if T::HAS_SETATTR { Some(Self::setattr) } else { None },
+        getattr: if T::HAS_GETATTR {
+            Some(Self::getattr)
+        } else {
+            None
+        },
+        setattr: if T::HAS_SETATTR {
+            Some(Self::setattr)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
     const DIR: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(Self::lookup),
-        create: if T::HAS_CREATE { Some(Self::create) } else { None },
+        create: if T::HAS_CREATE {
+            Some(Self::create)
+        } else {
+            None
+        },
         link: if T::HAS_LINK { Some(Self::link) } else { None },
-        unlink: if T::HAS_UNLINK { Some(Self::unlink) } else { None },
-        symlink: if T::HAS_SYMLINK { Some(Self::symlink) } else { None },
-        mkdir: if T::HAS_MKDIR { Some(Self::mkdir) } else { None },
-        rmdir: if T::HAS_RMDIR { Some(Self::rmdir) } else { None },
-        mknod: if T::HAS_MKNOD { Some(Self::mknod) } else { None },
-        rename: if T::HAS_RENAME { Some(Self::rename) } else { None },
+        unlink: if T::HAS_UNLINK {
+            Some(Self::unlink)
+        } else {
+            None
+        },
+        symlink: if T::HAS_SYMLINK {
+            Some(Self::symlink)
+        } else {
+            None
+        },
+        mkdir: if T::HAS_MKDIR {
+            Some(Self::mkdir)
+        } else {
+            None
+        },
+        rmdir: if T::HAS_RMDIR {
+            Some(Self::rmdir)
+        } else {
+            None
+        },
+        mknod: if T::HAS_MKNOD {
+            Some(Self::mknod)
+        } else {
+            None
+        },
+        rename: if T::HAS_RENAME {
+            Some(Self::rename)
+        } else {
+            None
+        },
         ..Self::OTHER
     };
 
@@ -86,7 +125,11 @@ impl<T: Complete> VTable<T> {
     };
 
     const LINK: bindings::inode_operations = bindings::inode_operations {
-        get_link: if T::HAS_GET_LINK { Some(Self::get_link) } else { None },
+        get_link: if T::HAS_GET_LINK {
+            Some(Self::get_link)
+        } else {
+            None
+        },
         ..Self::OTHER
     };
 
@@ -99,7 +142,9 @@ impl<T: Complete> VTable<T> {
         _flags: c_uint,
     ) -> *mut bindings::dentry {
         // SAFETY: By the contract both are valid and of type `T`.
-        match T::lookup(unsafe { Inode::from_raw(dir) }, unsafe { Dentry::from_raw(dentry) }) {
+        match T::lookup(unsafe { Inode::from_raw(dir) }, unsafe {
+            Dentry::from_raw(dentry)
+        }) {
             Ok(inode) => {
                 let inode = inode.map_or(ptr::null_mut(), |inode| inode.into_raw().as_ptr());
                 // SAFETY: The reference goes over, also when it fails; `dentry` is in lookup.
@@ -168,7 +213,12 @@ impl<T: Complete> VTable<T> {
             // SAFETY: By the contract.
             let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
             // SAFETY: By the contract; the encoding is arithmetic.
-            let (entry, rdev) = unsafe { (Dentry::from_raw(dentry), bindings::vfs_helper_new_encode_dev(rdev)) };
+            let (entry, rdev) = unsafe {
+                (
+                    Dentry::from_raw(dentry),
+                    bindings::vfs_helper_new_encode_dev(rdev),
+                )
+            };
             let new: New<'_, T> = T::mknod(idmap, &dir, entry, mode, rdev)?;
             // SAFETY: By the contract.
             unsafe { new.instantiate(dentry)? };
@@ -189,7 +239,8 @@ impl<T: Complete> VTable<T> {
             // SAFETY: By the contract.
             let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
             // SAFETY: By the contract.
-            let (entry, target) = unsafe { (Dentry::from_raw(dentry), CStr::from_ptr(target.cast())) };
+            let (entry, target) =
+                unsafe { (Dentry::from_raw(dentry), CStr::from_char_ptr(target)) };
             let new = T::symlink(idmap, &dir, entry, target)?;
             // SAFETY: By the contract.
             unsafe { new.instantiate(dentry)? };
@@ -199,7 +250,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with `dir` and the inode of `old` locked exclusively, and `dentry` negative.
+    /// Called by the VFS with `dir` and the inode of `old` locked exclusively, and `dentry`
+    /// negative.
     unsafe extern "C" fn link(
         old: *mut bindings::dentry,
         dir: *mut bindings::inode,
@@ -208,7 +260,10 @@ impl<T: Complete> VTable<T> {
         from_result(|| {
             // SAFETY: By the contract.
             let (inode, dir) = unsafe {
-                (locked::<T, Write>(bindings::vfs_helper_d_inode(old)), locked::<T, Write>(dir))
+                (
+                    locked::<T, Write>(bindings::vfs_helper_d_inode(old)),
+                    locked::<T, Write>(dir),
+                )
             };
             // SAFETY: By the contract.
             T::link(&inode, &dir, unsafe { Dentry::from_raw(dentry) })?;
@@ -226,7 +281,10 @@ impl<T: Complete> VTable<T> {
         from_result(|| {
             // SAFETY: By the contract.
             let (inode, dir) = unsafe {
-                (locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)), locked::<T, Write>(dir))
+                (
+                    locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)),
+                    locked::<T, Write>(dir),
+                )
             };
             // SAFETY: By the contract.
             T::unlink(&dir, unsafe { Dentry::from_raw(dentry) }, &inode)?;
@@ -241,7 +299,10 @@ impl<T: Complete> VTable<T> {
         from_result(|| {
             // SAFETY: By the contract.
             let (inode, dir) = unsafe {
-                (locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)), locked::<T, Write>(dir))
+                (
+                    locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)),
+                    locked::<T, Write>(dir),
+                )
             };
             // SAFETY: By the contract.
             T::rmdir(&dir, unsafe { Dentry::from_raw(dentry) }, &inode)?;
@@ -251,8 +312,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with both directories locked exclusively, and the renames of the super block serialised if
-    /// they differ, so that both names are stable.
+    /// Called by the VFS with both directories locked exclusively, and the renames of the super
+    /// block serialised if they differ, so that both names are stable.
     unsafe extern "C" fn rename(
         idmap: *mut bindings::mnt_idmap,
         old_dir: *mut bindings::inode,
@@ -267,7 +328,11 @@ impl<T: Complete> VTable<T> {
             }
             // SAFETY: By the contract.
             let (idmap, old_dir, new_dir) = unsafe {
-                (Idmap::from_raw(idmap), locked::<T, Write>(old_dir), locked::<T, Write>(new_dir))
+                (
+                    Idmap::from_raw(idmap),
+                    locked::<T, Write>(old_dir),
+                    locked::<T, Write>(new_dir),
+                )
             };
             // SAFETY: By the contract.
             let (old, new) = unsafe { (Dentry::<T>::from_raw(old), Dentry::<T>::from_raw(new)) };
@@ -296,8 +361,13 @@ impl<T: Complete> VTable<T> {
     ) -> c_int {
         from_result(|| {
             // SAFETY: By the contract.
-            let (idmap, entry, attr) =
-                unsafe { (Idmap::from_raw(idmap), Dentry::from_raw(dentry), Attr::from_raw(attr)) };
+            let (idmap, entry, attr) = unsafe {
+                (
+                    Idmap::from_raw(idmap),
+                    Dentry::from_raw(dentry),
+                    Attr::from_raw(attr),
+                )
+            };
             // SAFETY: By the contract.
             let inode = unsafe { locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)) };
             T::setattr(idmap, entry, &inode, attr)?;
@@ -321,15 +391,16 @@ impl<T: Complete> VTable<T> {
             // SAFETY: By the contract.
             unsafe { bindings::generic_fillattr(idmap, request_mask, inode, stat) };
             // SAFETY: By the contract; `stat` is ours for the call.
-            T::getattr(unsafe { Inode::from_raw(inode) }, unsafe { Kstat::from_raw(stat) }, request_mask)?;
+            let (inode, stat) = unsafe { (Inode::from_raw(inode), Kstat::from_raw(stat)) };
+            T::getattr(inode, stat, request_mask)?;
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// Called by the VFS for a symbolic link of this filesystem: with a dentry and a reference on the inode, or without
-    /// a dentry under RCU.
+    /// Called by the VFS for a symbolic link of this filesystem: with a dentry and a reference on
+    /// the inode, or without a dentry under RCU.
     unsafe extern "C" fn get_link(
         dentry: *mut bindings::dentry,
         inode: *mut bindings::inode,
@@ -342,7 +413,9 @@ impl<T: Complete> VTable<T> {
         match T::get_link(unsafe { Inode::from_raw(inode) }) {
             Ok(target) => {
                 // SAFETY: NUL-terminated.
-                let copy = unsafe { bindings::kstrdup(target.as_ptr().cast(), bindings::VFS_CONST_GFP_KERNEL) };
+                let copy = unsafe {
+                    bindings::kstrdup(target.as_char_ptr(), bindings::VFS_CONST_GFP_KERNEL)
+                };
                 if copy.is_null() {
                     return ENOMEM.to_ptr::<c_char>();
                 }
@@ -354,4 +427,3 @@ impl<T: Complete> VTable<T> {
         }
     }
 }
-

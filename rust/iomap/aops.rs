@@ -24,6 +24,7 @@ impl<T: Complete> VTable<T> {
 }
 
 /// The table for regular files.
-pub(crate) const fn address_space_operations<T: Complete>() -> *const bindings::address_space_operations {
+pub(crate) const fn address_space_operations<T: Complete>(
+) -> *const bindings::address_space_operations {
     &VTable::<T>::OPS
 }

@@ -30,12 +30,22 @@ struct VTable<T>(PhantomData<T>);
 impl<T: Complete> VTable<T> {
     const OVERWRITE: bindings::iomap_dio_ops = bindings::iomap_dio_ops {
         end_io: None,
-        submit_io: if T::HAS_SUBMIT_IO { Some(Self::submit_io) } else { None },
-        bio_set: if T::HAS_SUBMIT_IO { &raw mut bindings::iomap_ioend_bioset } else { ptr::null_mut() },
+        submit_io: if T::HAS_SUBMIT_IO {
+            Some(Self::submit_io)
+        } else {
+            None
+        },
+        bio_set: if T::HAS_SUBMIT_IO {
+            &raw mut bindings::iomap_ioend_bioset
+        } else {
+            ptr::null_mut()
+        },
     };
 
-    const ALLOCATE: bindings::iomap_dio_ops =
-        bindings::iomap_dio_ops { end_io: Some(Self::end_io), ..Self::OVERWRITE };
+    const ALLOCATE: bindings::iomap_dio_ops = bindings::iomap_dio_ops {
+        end_io: Some(Self::end_io),
+        ..Self::OVERWRITE
+    };
 
     /// # Safety
     ///
@@ -45,13 +55,20 @@ impl<T: Complete> VTable<T> {
         bio: *mut bindings::bio,
         file_offset: i64,
     ) {
-        // SAFETY: By the contract; the bio is out of the set for ioends and ours until it is submitted.
+        // SAFETY: By the contract; the bio is out of the set for ioends and ours until it is
+        // submitted.
         unsafe {
             let flags = bindings::VFS_CONST_IOMAP_IOEND_DIRECT;
             let ioend = bindings::iomap_init_ioend((*iter).inode, bio, file_offset, flags);
             (*bio).bi_end_io = Some(Self::end_bio);
             let write = !bindings::vfs_helper_bio_is_read(bio);
-            match announce::<T>((*iter).inode, Io { write, bytes: (*ioend).io_size as u64 }) {
+            match announce::<T>(
+                (*iter).inode,
+                Io {
+                    write,
+                    bytes: (*ioend).io_size as u64,
+                },
+            ) {
                 Ok(()) => {
                     ioend::mark::<T>(ioend);
                     bindings::submit_bio(bio);
@@ -68,7 +85,8 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by the block layer, in any context, when a bio of `submit_io` has ended.
     unsafe extern "C" fn end_bio(bio: *mut bindings::bio) {
-        // SAFETY: By the contract; the direct I/O that the bio is part of keeps the inode until it has completed.
+        // SAFETY: By the contract; the direct I/O that the bio is part of keeps the inode until it
+        // has completed.
         unsafe {
             ioend::report::<T>(bindings::vfs_helper_ioend_from_bio(bio));
             bindings::iomap_dio_bio_end_io(bio);
@@ -77,7 +95,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by iomap when all of a direct write has ended, in the task that waits for it and holds `i_rwsem`.
+    /// Called by iomap when all of a direct write has ended, in the task that waits for it and
+    /// holds `i_rwsem`.
     unsafe extern "C" fn end_io(
         iocb: *mut bindings::kiocb,
         size: isize,

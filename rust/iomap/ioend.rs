@@ -2,16 +2,19 @@
 
 //! Ends of I/O that need process context.
 //!
-//! Each inode has a queue and one work item, as in XFS: bios that end at about the same time are sorted and merged, so
-//! that the filesystem has one transaction where there were many bios.
+//! Each inode has a queue and one work item, as in XFS: bios that end at about the same time are
+//! sorted and merged, so that the filesystem has one transaction where there were many bios.
 //!
-//! Who owns the inode's memory: an ioend on a queue has folios under writeback (or locked for reading), and eviction
-//! waits for these. So the queue's work may be pending only while there is an ioend on the queue, and must not look at
-//! the inode after it has finished the last ioend that it took:
+//! Who owns the inode's memory: an ioend on a queue has folios under writeback (or locked for
+//! reading), and eviction waits for these. So the queue's work may be pending only while there is
+//! an ioend on the queue, and must not look at the inode after it has finished the last ioend that
+//! it took:
 //!
-//! - *Pending*: the work is queued when the list turns non-empty, and under the lock that the list is taken under. So
-//!   each run takes a list that nobody else takes, and when it starts that list is not empty.
-//! - *Last touch*: a run works on a local list; the inode may be gone after `iomap_finish_ioends()` for the last entry.
+//! - *Pending*: the work is queued when the list turns non-empty, and under the lock that the list
+//!   is taken under. So each run takes a list that nobody else takes, and when it starts that list
+//!   is not empty.
+//! - *Last touch*: a run works on a local list; the inode may be gone after `iomap_finish_ioends()`
+//!   for the last entry.
 
 use super::{ended, Io, Ioend};
 use crate::{
@@ -27,7 +30,8 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// *Pending* (above): `work` is pending or `list` is being taken if and only if `list` is not empty.
+/// *Pending* (above): `work` is pending or `list` is being taken if and only if `list` is not
+/// empty.
 #[repr(C)]
 pub(crate) struct Queue {
     lock: bindings::spinlock_t,
@@ -54,12 +58,16 @@ impl Queue {
 ///
 /// # Safety
 ///
-/// `ioend` is that of a bio that has ended, of an inode of type `T`, and is on no list. It goes over.
+/// `ioend` is that of a bio that has ended, of an inode of type `T`, and is on no list. It goes
+/// over.
 pub(super) unsafe fn defer<T: Complete>(ioend: *mut bindings::iomap_ioend) {
     // SAFETY: By the contract; the folios of the bio keep the inode in memory.
     let (container, wq) = unsafe {
         let inode = (*ioend).io_inode;
-        (Container::<T>::of(inode), Inode::<T>::from_raw(inode).super_block().ioend_wq())
+        (
+            Container::<T>::of(inode),
+            Inode::<T>::from_raw(inode).super_block().ioend_wq(),
+        )
     };
     let queue = container.ioends();
     // INVARIANT: *Pending*, under the lock.
@@ -82,7 +90,8 @@ unsafe extern "C" fn run<T: Complete>(work: *mut bindings::work_struct) {
     let queue = unsafe { work.byte_sub(core::mem::offset_of!(Queue, work)) }.cast::<Queue>();
     let mut taken = MaybeUninit::<bindings::list_head>::uninit();
     let taken = taken.as_mut_ptr();
-    // SAFETY: By *Pending* there is an ioend, so that the inode is in memory. `taken` stays where it is.
+    // SAFETY: By *Pending* there is an ioend, so that the inode is in memory. `taken` stays where
+    // it is.
     unsafe {
         let flags = bindings::vfs_helper_spin_lock_irqsave(&raw mut (*queue).lock);
         bindings::vfs_helper_list_replace_init(&raw mut (*queue).list, taken);
@@ -109,7 +118,8 @@ unsafe extern "C" fn run<T: Complete>(work: *mut bindings::work_struct) {
 ///
 /// # Safety
 ///
-/// `ioend` is an ended one of an inode of type `T`, with those that were merged into it, and goes over.
+/// `ioend` is an ended one of an inode of type `T`, with those that were merged into it, and goes
+/// over.
 unsafe fn finish<T: Complete>(ioend: *mut bindings::iomap_ioend) {
     // SAFETY: By the contract.
     let (bio, errno) = unsafe {
@@ -160,14 +170,21 @@ pub(super) unsafe fn mark<T: Complete>(ioend: *mut bindings::iomap_ioend) {
 ///
 /// # Safety
 ///
-/// `ioend` is that of a bio that has ended, of an inode of type `T`, and its folios have not been completed.
+/// `ioend` is that of a bio that has ended, of an inode of type `T`, and its folios have not been
+/// completed.
 pub(super) unsafe fn report<T: Complete>(ioend: *mut bindings::iomap_ioend) {
     // SAFETY: By the contract.
     unsafe {
         if !(*ioend).io_private.is_null() {
             (*ioend).io_private = ptr::null_mut();
             let write = !bindings::vfs_helper_bio_is_read(&raw const (*ioend).io_bio);
-            ended::<T>((*ioend).io_inode, Io { write, bytes: (*ioend).io_size as u64 });
+            ended::<T>(
+                (*ioend).io_inode,
+                Io {
+                    write,
+                    bytes: (*ioend).io_size as u64,
+                },
+            );
         }
     }
 }

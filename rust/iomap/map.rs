@@ -20,7 +20,8 @@ pub(crate) const fn write_ops<T: Complete>() -> *const bindings::iomap_write_ops
     &VTable::<T>::WRITE_OPS
 }
 
-/// Checks what the filesystem says about `pos`, and writes it to `iomap`. iomap only warns about broken mappings.
+/// Checks what the filesystem says about `pos`, and writes it to `iomap`. iomap only warns about
+/// broken mappings.
 ///
 /// # Errors
 ///
@@ -35,7 +36,10 @@ pub(super) unsafe fn fill(
     mapping: &Mapping,
     pos: u64,
 ) -> Result {
-    let end = mapping.offset.checked_add(mapping.len).ok_or(EFSCORRUPTED)?;
+    let end = mapping
+        .offset
+        .checked_add(mapping.len)
+        .ok_or(EFSCORRUPTED)?;
     // SAFETY: By the contract.
     let block = unsafe { (*(*inode).i_sb).s_blocksize } as u64;
     let aligned = (mapping.offset | mapping.len) & (block - 1) == 0;
@@ -93,12 +97,20 @@ struct VTable<T>(PhantomData<T>);
 impl<T: Complete> VTable<T> {
     const OPS: bindings::iomap_ops = bindings::iomap_ops {
         iomap_begin: Some(Self::begin),
-        iomap_end: if T::HAS_END || T::HAS_PUNCH_DELALLOC { Some(Self::end) } else { None },
+        iomap_end: if T::HAS_END || T::HAS_PUNCH_DELALLOC {
+            Some(Self::end)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
     const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
-        iomap_valid: if T::HAS_MAPPING_VALID { Some(Self::valid) } else { None },
+        iomap_valid: if T::HAS_MAPPING_VALID {
+            Some(Self::valid)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -147,7 +159,10 @@ impl<T: Complete> VTable<T> {
     ) -> c_int {
         // SAFETY: By the contract `begin` has filled it in.
         let mapping = unsafe { read(iomap) };
-        if T::HAS_PUNCH_DELALLOC && mapping.kind == MapKind::Delalloc && mapping.flags.contains(MapFlags::NEW) {
+        if T::HAS_PUNCH_DELALLOC
+            && mapping.kind == MapKind::Delalloc
+            && mapping.flags.contains(MapFlags::NEW)
+        {
             // SAFETY: By the contract.
             unsafe { Self::release_short_write(inode, pos, len, written, flags, iomap) };
         }
@@ -156,14 +171,21 @@ impl<T: Complete> VTable<T> {
                 let written = u64::try_from(written).unwrap_or(0);
                 // SAFETY: By the contract.
                 let inode = unsafe { Inode::from_raw(inode) };
-                T::end(inode, pos as u64, len as u64, written, BeginFlags::from_raw(flags), &mapping)?;
+                T::end(
+                    inode,
+                    pos as u64,
+                    len as u64,
+                    written,
+                    BeginFlags::from_raw(flags),
+                    &mapping,
+                )?;
             }
             Ok(0)
         })
     }
 
-    /// Drops the part of a reservation that was made for a write which then came short, except where page faults have
-    /// made dirty pages meanwhile.
+    /// Drops the part of a reservation that was made for a write which then came short, except
+    /// where page faults have made dirty pages meanwhile.
     ///
     /// # Safety
     ///
@@ -191,13 +213,21 @@ impl<T: Complete> VTable<T> {
             return;
         }
         // Those who zero hold the lock already (`Locked::zero_range` asks for the guard).
-        let locked = flags & (bindings::VFS_CONST_IOMAP_ZERO | bindings::VFS_CONST_IOMAP_UNSHARE) != 0;
+        let locked =
+            flags & (bindings::VFS_CONST_IOMAP_ZERO | bindings::VFS_CONST_IOMAP_UNSHARE) != 0;
         // SAFETY: By the contract; what is taken is released.
         unsafe {
             if !locked {
                 bindings::vfs_helper_filemap_invalidate_lock(inode);
             }
-            bindings::iomap_write_delalloc_release(inode, start, end, flags, iomap, Some(Self::punch));
+            bindings::iomap_write_delalloc_release(
+                inode,
+                start,
+                end,
+                flags,
+                iomap,
+                Some(Self::punch),
+            );
             if !locked {
                 bindings::vfs_helper_filemap_invalidate_unlock(inode);
             }
@@ -207,13 +237,19 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by iomap for a regular file of this filesystem.
-    unsafe extern "C" fn punch(inode: *mut bindings::inode, pos: i64, len: i64, _iomap: *mut bindings::iomap) {
+    unsafe extern "C" fn punch(
+        inode: *mut bindings::inode,
+        pos: i64,
+        len: i64,
+        _iomap: *mut bindings::iomap,
+    ) {
         let (Ok(pos), Ok(len)) = (u64::try_from(pos), u64::try_from(len)) else {
             return;
         };
         if T::HAS_PUNCH_DELALLOC {
             // SAFETY: By the contract.
-            T::punch_delalloc(unsafe { Inode::from_raw(inode) }, pos, pos.saturating_add(len));
+            let inode = unsafe { Inode::from_raw(inode) };
+            T::punch_delalloc(inode, pos, pos.saturating_add(len));
         }
     }
 

@@ -35,8 +35,12 @@ impl<T: Complete> VTable<T> {
         // SAFETY: By the contract; the bio is ours until it is submitted, and then its end's.
         unsafe {
             let bio = (*ctx).read_ctx.cast::<bindings::bio>();
-            let ioend = bindings::iomap_init_ioend((*iter).inode, bio, (*ctx).read_ctx_file_offset, 0);
-            let io = Io { write: false, bytes: (*ioend).io_size as u64 };
+            let ioend =
+                bindings::iomap_init_ioend((*iter).inode, bio, (*ctx).read_ctx_file_offset, 0);
+            let io = Io {
+                write: false,
+                bytes: (*ioend).io_size as u64,
+            };
             if let Err(e) = announce::<T>((*iter).inode, io) {
                 (*ctx).read_ctx = ptr::null_mut();
                 (*bio).bi_end_io = Some(end_read::<T>);
@@ -88,7 +92,11 @@ pub(super) unsafe extern "C" fn read_folio<T: Complete>(
 ///
 /// Called by the memory manager for a regular file of this filesystem.
 pub(super) unsafe extern "C" fn readahead<T: Complete>(rac: *mut bindings::readahead_control) {
-    let mut ctx = bindings::iomap_read_folio_ctx { ops: VTable::<T>::build(), rac, ..pin_init::zeroed() };
+    let mut ctx = bindings::iomap_read_folio_ctx {
+        ops: VTable::<T>::build(),
+        rac,
+        ..pin_init::zeroed()
+    };
     // SAFETY: By the contract; the tables are of type `T`.
     unsafe { bindings::iomap_readahead(map::ops::<T>(), &mut ctx, ptr::null_mut()) };
 }

@@ -51,7 +51,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by iomap with a locked folio of a regular file of this filesystem that was just set under writeback.
+    /// Called by iomap with a locked folio of a regular file of this filesystem that was just set
+    /// under writeback.
     unsafe extern "C" fn writeback_range(
         wpc: *mut bindings::iomap_writepage_ctx,
         folio: *mut bindings::folio,
@@ -62,14 +63,21 @@ impl<T: Complete> VTable<T> {
         // SAFETY: By the contract.
         let ret = match unsafe { Self::map(wpc, pos, len.into()) } {
             // SAFETY: By the contract; the mapping covers `pos`.
-            Ok(()) => unsafe { bindings::iomap_add_to_ioend(wpc, folio, pos as i64, end_pos as i64, len) },
+            Ok(()) => unsafe {
+                bindings::iomap_add_to_ioend(wpc, folio, pos as i64, end_pos as i64, len)
+            },
             Err(e) => e.to_errno() as isize,
         };
         if ret < 0 && T::HAS_PUNCH_DELALLOC {
-            // The rest of the folio turns clean: its reservations would never be used or found again.
+            // The rest of the folio turns clean: its reservations would never be used or found
+            // again.
             // SAFETY: By the contract.
-            let (inode, end) =
-                unsafe { (Inode::from_raw((*wpc).inode), bindings::vfs_helper_folio_end(folio)) };
+            let (inode, end) = unsafe {
+                (
+                    Inode::from_raw((*wpc).inode),
+                    bindings::vfs_helper_folio_end(folio),
+                )
+            };
             T::punch_delalloc(inode, pos, end as u64);
         }
         ret
@@ -78,17 +86,23 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by iomap with a context whose `wb_ctx` is the ioend that was built up.
-    unsafe extern "C" fn writeback_submit(wpc: *mut bindings::iomap_writepage_ctx, error: c_int) -> c_int {
+    unsafe extern "C" fn writeback_submit(
+        wpc: *mut bindings::iomap_writepage_ctx,
+        error: c_int,
+    ) -> c_int {
         // SAFETY: By the contract.
         let ioend = unsafe { (*wpc).wb_ctx }.cast::<bindings::iomap_ioend>();
         let mut error = error;
-        // SAFETY: By the contract; the ioend is ours until it is submitted. There is no need to complete in a task when
-        // the queue's work does.
+        // SAFETY: By the contract; the ioend is ours until it is submitted. There is no need to
+        // complete in a task when the queue's work does.
         unsafe {
             (*ioend).io_bio.bi_end_io = Some(end_bio::<T>);
             bindings::vfs_helper_bio_clear_complete_in_task(&raw mut (*ioend).io_bio);
             if error == 0 {
-                let io = Io { write: true, bytes: (*ioend).io_size as u64 };
+                let io = Io {
+                    write: true,
+                    bytes: (*ioend).io_size as u64,
+                };
                 match announce::<T>((*ioend).io_inode, io) {
                     Ok(()) => ioend::mark::<T>(ioend),
                     Err(e) => error = e.to_errno(),

@@ -8,8 +8,8 @@ use crate::bindings;
 
 /// Nanoseconds since boot, without suspend.
 ///
-/// Context: any, NMI included. May step back by a little while the timekeeper is being updated: bound loops by a count
-/// as well.
+/// Context: any, NMI included. May step back by a little while the timekeeper is being updated:
+/// bound loops by a count as well.
 pub fn mono_ns() -> u64 {
     // SAFETY: Made for any context.
     unsafe { bindings::ktime_get_mono_fast_ns() }

@@ -29,7 +29,8 @@ impl Context {
     /// This very place. Context: any, NMI included.
     pub fn current() -> Self {
         let mut comm = [0; 16];
-        // SAFETY: Reads of this CPU's state and the current task; `comm` has the length that is passed.
+        // SAFETY: Reads of this CPU's state and the current task; `comm` has the length that is
+        // passed.
         unsafe {
             bindings::vfs_helper_current_comm(comm.as_mut_ptr().cast(), comm.len());
             Self {
@@ -45,8 +46,8 @@ impl Context {
     }
 }
 
-/// The CPU that this runs on. It may be another one by the time this returns, unless preemption is off. Context: any, NMI
-/// included.
+/// The CPU that this runs on. It may be another one by the time this returns, unless preemption is
+/// off. Context: any, NMI included.
 pub fn cpu() -> u32 {
     // SAFETY: Reads a number.
     unsafe { bindings::vfs_helper_cpu() }
@@ -55,10 +56,16 @@ pub fn cpu() -> u32 {
 /// Panics with `message`, for those who were told to.
 pub fn trigger(message: &CStr) -> ! {
     // SAFETY: The format takes one string. The function does not return.
-    unsafe { bindings::panic(kernel::str::as_char_ptr_in_const_context(c"%s"), message.as_ptr()) }
+    unsafe {
+        bindings::panic(
+            kernel::str::as_char_ptr_in_const_context(c"%s"),
+            message.as_char_ptr(),
+        )
+    }
 }
 
-/// `panic_timeout`: seconds from a panic to the reboot; 0 halts, negative reboots at once. Context: any, NMI included.
+/// `panic_timeout`: seconds from a panic to the reboot; 0 halts, negative reboots at once. Context:
+/// any, NMI included.
 pub fn timeout() -> i32 {
     // SAFETY: A plain variable that `sysctl` may change at any time.
     unsafe { ptr::read_volatile(&raw const bindings::panic_timeout) }
@@ -70,14 +77,16 @@ pub fn set_timeout(seconds: i32) {
     unsafe { ptr::write_volatile(&raw mut bindings::panic_timeout, seconds) };
 }
 
-/// Whether a crash kernel is loaded: then `panic()` starts it before any notifier, unless the kernel was started with
-/// `crash_kexec_post_notifiers`, which modules cannot see. Context: any, NMI included.
+/// Whether a crash kernel is loaded: then `panic()` starts it before any notifier, unless the
+/// kernel was started with `crash_kexec_post_notifiers`, which modules cannot see. Context: any,
+/// NMI included.
 pub fn kexec_crash_loaded() -> bool {
     // SAFETY: Reads a pointer.
     unsafe { bindings::vfs_helper_kexec_crash_loaded() }
 }
 
-/// Restarts the machine at once, without syncing or stopping anything. Returns only where the platform cannot.
+/// Restarts the machine at once, without syncing or stopping anything. Returns only where the
+/// platform cannot.
 ///
 /// Context: panic context.
 pub fn emergency_restart() {
@@ -90,4 +99,3 @@ pub fn cpu_relax() {
     // SAFETY: A hint.
     unsafe { bindings::vfs_helper_cpu_relax() };
 }
-

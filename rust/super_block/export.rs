@@ -4,8 +4,8 @@
 //!
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 //!
-//! Handles hold a 64-bit inode number and a generation, for the inode and, when asked for, its parent, so that they do
-//! not depend on how numbers are given out.
+//! Handles hold a 64-bit inode number and a generation, for the inode and, when asked for, its
+//! parent, so that they do not depend on how numbers are given out.
 
 use super::SuperBlock;
 use crate::{bindings, fs::Complete, inode::Inode};
@@ -22,7 +22,11 @@ impl<T: Complete> VTable<T> {
         encode_fh: Some(Self::encode_fh),
         fh_to_dentry: Some(Self::fh_to_dentry),
         fh_to_parent: Some(Self::fh_to_parent),
-        get_parent: if T::HAS_GET_PARENT { Some(Self::get_parent) } else { None },
+        get_parent: if T::HAS_GET_PARENT {
+            Some(Self::get_parent)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -36,7 +40,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called with a valid inode of this filesystem, a buffer of `*max_len` words, and a parent or null.
+    /// Called with a valid inode of this filesystem, a buffer of `*max_len` words, and a parent or
+    /// null.
     unsafe extern "C" fn encode_fh(
         inode: *mut bindings::inode,
         fh: *mut u32,
@@ -52,7 +57,11 @@ impl<T: Complete> VTable<T> {
         for (i, inode) in [inode, parent].into_iter().take(words / WORDS).enumerate() {
             // SAFETY: A valid inode of type `T`.
             let inode = unsafe { Inode::<T>::from_raw(inode) };
-            let pair = [inode.ino() as u32, (inode.ino() >> 32) as u32, inode.generation()];
+            let pair = [
+                inode.ino() as u32,
+                (inode.ino() >> 32) as u32,
+                inode.generation(),
+            ];
             // SAFETY: `fh` has at least `words` words.
             unsafe { ptr::copy_nonoverlapping(pair.as_ptr(), fh.add(i * WORDS), WORDS) };
         }
@@ -118,7 +127,9 @@ impl<T: Complete> VTable<T> {
     ) -> *mut bindings::dentry {
         match type_ as u32 {
             // SAFETY: By the contract.
-            bindings::fid_type_FILEID_INO64_GEN_PARENT => unsafe { Self::decode(sb, fid, len, WORDS) },
+            bindings::fid_type_FILEID_INO64_GEN_PARENT => unsafe {
+                Self::decode(sb, fid, len, WORDS)
+            },
             _ => ptr::null_mut(),
         }
     }

@@ -3,7 +3,8 @@
 //! The states that a super block goes through in `fill_super`, and its end in `kill_sb`.
 //!
 //! [`NewSuperBlock`] has no data, [`InitSuperBlock`] has data and no root, [`Ready`] has both. From
-//! [`NewSuperBlock::init`] on `kill_sb` owns the data, whether `fill_super` succeeds or not: the VFS calls `kill_sb`
+//! [`NewSuperBlock::init`] on `kill_sb` owns the data, whether `fill_super` succeeds or not: the
+//! VFS calls `kill_sb`
 //! after a `fill_super` that failed as well as at unmount, and exactly once.
 
 use super::{vtable, SbInfo, SuperBlock};
@@ -18,18 +19,14 @@ use core::{
     ops::Deref,
     ptr::{self, NonNull},
 };
-use kernel::{
-    error::to_result,
-    prelude::*,
-    str::CString,
-    types::ForeignOwnable,
-};
+use kernel::{error::to_result, prelude::*, str::CString, types::ForeignOwnable};
 
 /// A super block that the filesystem is just filling in.
 ///
 /// # Invariants
 ///
-/// `sb` is valid for `'a`, its device is open, its `s_fs_info` is null, and only this thread uses it.
+/// `sb` is valid for `'a`, its device is open, its `s_fs_info` is null, and only this thread uses
+/// it.
 pub struct NewSuperBlock<'a, T: FileSystem> {
     sb: NonNull<bindings::super_block>,
     _sb: PhantomData<(&'a mut bindings::super_block, T)>,
@@ -43,7 +40,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     /// The name of the device.
     pub fn id(&self) -> &CStr {
         // SAFETY: By the type invariant; `s_id` is NUL-terminated.
-        unsafe { CStr::from_ptr((*self.as_ptr()).s_id.as_ptr().cast()) }
+        unsafe { CStr::from_char_ptr((*self.as_ptr()).s_id.as_ptr()) }
     }
 
     /// Whether the mount is read-only.
@@ -68,7 +65,8 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is no power of two from 512 bytes to a page, or smaller than the device's logical block.
+    /// `EINVAL` if it is no power of two from 512 bytes to a page, or smaller than the device's
+    /// logical block.
     pub fn set_block_size(&mut self, bytes: u32) -> Result {
         // SAFETY: By the type invariant.
         if unsafe { bindings::sb_set_blocksize(self.as_ptr(), bytes.try_into()?) } == 0 {
@@ -124,7 +122,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     pub fn init(self, data: T::Data) -> Result<InitSuperBlock<'a, T>> {
         let name = CString::try_from_fmt(fmt!("{}-io/{}", T::NAME, self.id()))?;
         // SAFETY: The name is NUL-terminated and copied.
-        let wq = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_ptr().cast(), 0) };
+        let wq = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_char_ptr(), 0) };
         let wq = NonNull::new(wq).ok_or(ENOMEM)?;
         let info = KBox::<SbInfo<T>>::new_uninit(GFP_KERNEL).inspect_err(|_| {
             // SAFETY: The workqueue was just made and nothing was queued.
@@ -133,12 +131,19 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
         // INVARIANT: Of `SbInfo`: both fields are as it asks, and owned by it.
         let info = KBox::write(
             info,
-            SbInfo { data: data.into_foreign(), ioend_wq: wq, _fs: PhantomData },
+            SbInfo {
+                data: data.into_foreign(),
+                ioend_wq: wq,
+                _fs: PhantomData,
+            },
         );
         // INVARIANT: Of `SuperBlock`: `s_fs_info` is an `SbInfo<T>` until `kill_sb`.
         // SAFETY: By the type invariant.
         unsafe { (*self.as_ptr()).s_fs_info = KBox::into_raw(info).cast() };
-        Ok(InitSuperBlock { sb: self.sb, _sb: PhantomData })
+        Ok(InitSuperBlock {
+            sb: self.sb,
+            _sb: PhantomData,
+        })
     }
 }
 
@@ -164,7 +169,8 @@ impl<T: FileSystem> Deref for InitSuperBlock<'_, T> {
 impl<'a, T: FileSystem> InitSuperBlock<'a, T> {
     /// Sets the root and ends the filling in. To be the last step that can fail.
     ///
-    /// `root` says which inode it is; it is a function because the inode belongs to the super block that is consumed.
+    /// `root` says which inode it is; it is a function because the inode belongs to the super block
+    /// that is consumed.
     ///
     /// # Errors
     ///
@@ -209,10 +215,17 @@ pub(crate) unsafe fn fill<T: Complete>(
         (*sb).s_fs_info = ptr::null_mut();
     }
     // INVARIANT: Just made so.
-    let new = NewSuperBlock { sb: NonNull::new(sb).ok_or(EINVAL)?, _sb: PhantomData };
+    let new = NewSuperBlock {
+        sb: NonNull::new(sb).ok_or(EINVAL)?,
+        _sb: PhantomData,
+    };
     let Ready(_) = T::fill_super(new, fc, options)?;
     // SAFETY: By the contract.
-    to_result(if unsafe { (*sb).s_root.is_null() } { EINVAL.to_errno() } else { 0 })
+    to_result(if unsafe { (*sb).s_root.is_null() } {
+        EINVAL.to_errno()
+    } else {
+        0
+    })
 }
 
 /// The `kill_sb` callback of `struct file_system_type`.
@@ -221,12 +234,14 @@ pub(crate) unsafe fn fill<T: Complete>(
 ///
 /// Called by the VFS once for each super block of type `T`, when its last active reference is gone.
 pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
-    // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps the device open a
-    // little longer, until the data is dropped below.
+    // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps
+    // the device open a little longer, until the data is dropped below.
     // SAFETY: By the contract.
     unsafe { bindings::kill_block_super(sb) };
-    // SAFETY: The super block is dead: no inode is left, no callback can come, and RCU callbacks do not look at it.
-    let info = unsafe { core::mem::replace(&mut (*sb).s_fs_info, ptr::null_mut()) }.cast::<SbInfo<T>>();
+    // SAFETY: The super block is dead: no inode is left, no callback can come, and RCU callbacks do
+    // not look at it.
+    let info = unsafe { core::mem::replace(&mut (*sb).s_fs_info, ptr::null_mut()) };
+    let info = info.cast::<SbInfo<T>>();
     if !info.is_null() {
         // SAFETY: `s_fs_info` is null or the box of `NewSuperBlock::init`, and was just cleared.
         drop(unsafe { KBox::from_raw(info) });

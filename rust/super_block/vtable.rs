@@ -19,15 +19,47 @@ impl<T: Complete> VTable<T> {
         destroy_inode: Some(container::destroy_inode::<T>),
         free_inode: Some(container::free_inode::<T>),
         evict_inode: Some(Self::evict_inode),
-        dirty_inode: if T::HAS_DIRTY_INODE { Some(Self::dirty_inode) } else { None },
-        write_inode: if T::HAS_WRITE_INODE { Some(Self::write_inode) } else { None },
-        put_super: if T::HAS_PUT_SUPER { Some(Self::put_super) } else { None },
-        sync_fs: if T::HAS_SYNC_FS { Some(Self::sync_fs) } else { None },
-        freeze_fs: if T::HAS_FREEZE_FS { Some(Self::freeze_fs) } else { None },
-        unfreeze_fs: if T::HAS_UNFREEZE_FS { Some(Self::unfreeze_fs) } else { None },
+        dirty_inode: if T::HAS_DIRTY_INODE {
+            Some(Self::dirty_inode)
+        } else {
+            None
+        },
+        write_inode: if T::HAS_WRITE_INODE {
+            Some(Self::write_inode)
+        } else {
+            None
+        },
+        put_super: if T::HAS_PUT_SUPER {
+            Some(Self::put_super)
+        } else {
+            None
+        },
+        sync_fs: if T::HAS_SYNC_FS {
+            Some(Self::sync_fs)
+        } else {
+            None
+        },
+        freeze_fs: if T::HAS_FREEZE_FS {
+            Some(Self::freeze_fs)
+        } else {
+            None
+        },
+        unfreeze_fs: if T::HAS_UNFREEZE_FS {
+            Some(Self::unfreeze_fs)
+        } else {
+            None
+        },
         statfs: Some(Self::statfs),
-        show_options: if T::HAS_SHOW_OPTIONS { Some(Self::show_options) } else { None },
-        shutdown: if T::HAS_SHUTDOWN { Some(Self::shutdown) } else { None },
+        show_options: if T::HAS_SHOW_OPTIONS {
+            Some(Self::show_options)
+        } else {
+            None
+        },
+        shutdown: if T::HAS_SHUTDOWN {
+            Some(Self::shutdown)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -56,7 +88,8 @@ impl<T: Complete> VTable<T> {
     unsafe extern "C" fn dirty_inode(inode: *mut bindings::inode, flags: c_int) {
         // SAFETY: A valid inode of type `T`.
         let inode = unsafe { Inode::<T>::from_raw(inode) };
-        // Setting attributes in a `New` inode marks it dirty; the filesystem writes it as a whole when it gives it out.
+        // Setting attributes in a `New` inode marks it dirty; the filesystem writes it as a whole
+        // when it gives it out.
         if inode.is_live() {
             T::dirty_inode(inode, DirtyFlags::from_raw(flags));
         }
@@ -65,7 +98,10 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS for an inode of this filesystem that is `I_SYNC`, with a valid `wbc`.
-    unsafe extern "C" fn write_inode(inode: *mut bindings::inode, wbc: *mut bindings::writeback_control) -> c_int {
+    unsafe extern "C" fn write_inode(
+        inode: *mut bindings::inode,
+        wbc: *mut bindings::writeback_control,
+    ) -> c_int {
         // SAFETY: A valid inode of type `T`.
         let inode = unsafe { Inode::<T>::from_raw(inode) };
         // SAFETY: `wbc` is valid for the call.
@@ -80,7 +116,8 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS for a super block of this filesystem that got a root, so that its data is set.
+    /// Called by the VFS for a super block of this filesystem that got a root, so that its data is
+    /// set.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: By the contract.
         T::put_super(unsafe { SuperBlock::from_raw(sb) });
@@ -122,7 +159,10 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS for a dentry of a mounted super block, with a zeroed `buf`.
-    unsafe extern "C" fn statfs(dentry: *mut bindings::dentry, buf: *mut kernel::bindings::kstatfs) -> c_int {
+    unsafe extern "C" fn statfs(
+        dentry: *mut bindings::dentry,
+        buf: *mut kernel::bindings::kstatfs,
+    ) -> c_int {
         let buf = buf.cast::<bindings::kstatfs>();
         from_result(|| {
             // SAFETY: By the contract; a mounted super block has data.
@@ -145,10 +185,18 @@ impl<T: Complete> VTable<T> {
     /// # Safety
     ///
     /// Called by the VFS for a dentry of a mounted super block.
-    unsafe extern "C" fn show_options(m: *mut bindings::seq_file, dentry: *mut bindings::dentry) -> c_int {
+    unsafe extern "C" fn show_options(
+        m: *mut bindings::seq_file,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
         from_result(|| {
             // SAFETY: By the contract; `m` is valid and used by this thread only.
-            let (sb, m) = unsafe { (SuperBlock::<T>::from_raw((*dentry).d_sb), SeqFile::from_raw(m)) };
+            let (sb, m) = unsafe {
+                (
+                    SuperBlock::<T>::from_raw((*dentry).d_sb),
+                    SeqFile::from_raw(m),
+                )
+            };
             T::show_options(sb, m)?;
             Ok(0)
         })
