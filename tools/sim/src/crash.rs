@@ -221,3 +221,6 @@ fn apply(image: &mut Image, write: &Write, cut: Cut, unit: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Commits, checkpoints, discards and remounts, whole or with others in between.
+
+use super::{Done, Driver};
+use crate::verify::{because, mount};
+use permfs_core::device::BlockDevice;
+
+impl Driver {
+    /// Makes everything durable, as sync does.
+    pub fn sync(&mut self) -> Done {
+        let steps = self.oracle.next_step();
+        self.vol()?.sync().map_err(because("sync"))?;
+        self.ack(steps);
+        Ok(())
+    }
+
+    /// Commits and copies everything home.
+    pub fn checkpoint(&mut self) -> Done {
+        let steps = self.oracle.next_step();
+        match self.vol()?.store().checkpoint() {
+            Ok(()) => self.ack(steps),
+            Err(e) => return Err(because("checkpoint")(e)),
+        }
+        Ok(())
+    }
+
+    /// The first half of a group commit: the epoch is closed, others go on.
+    pub fn seal(&mut self) -> Done {
+        if self.sealed.is_some() {
+            return self.write_sealed();
+        }
+        let steps = self.oracle.next_step();
+        let sealed = self.vol()?.store().seal().map_err(because("seal"))?;
+        match sealed {
+            Some(sealed) => (self.sealed, self.sealed_for) = (Some((sealed, steps)), 0),
+            None => self.ack(steps),
+        }
+        Ok(())
+    }
+
+    /// Time goes by: whoever sealed an epoch gets to write it before the log comes round to it, for
+    /// which the store would wait.
+    pub fn tick(&mut self) -> Done {
+        self.sealed_for += 1;
+        if self.sealed_for > 4 {
+            self.write_sealed()?;
+        }
+        Ok(())
+    }
+
+    /// The second half.
+    pub fn write_sealed(&mut self) -> Done {
+        let Some((sealed, steps)) = self.sealed.take() else {
+            return Ok(());
+        };
+        let outcome = sealed.write(&self.disk);
+        let done = self.vol()?.store().complete(sealed, outcome);
+        done.map_err(because("complete"))?;
+        self.ack(steps);
+        Ok(())
+    }
+
+    /// The first half of a checkpoint's batch.
+    pub fn begin_batch(&mut self, max: usize) -> Done {
+        if self.batch.is_some() {
+            return self.write_batch();
+        }
+        let batch = self.vol()?.store().begin_checkpoint_batch(max);
+        self.batch = batch.map_err(because("begin_checkpoint_batch"))?;
+        Ok(())
+    }
+
+    /// The second half.
+    pub fn write_batch(&mut self) -> Done {
+        let Some(batch) = self.batch.take() else {
+            return Ok(());
+        };
+        let outcome = batch.write(&self.disk);
+        let store = self.vol()?.store();
+        store
+            .finish_checkpoint_batch(batch, outcome)
+            .map_err(because("home batch"))?;
+        store.advance_tail().map_err(because("advance_tail"))
+    }
+
+    /// Tells the disk of blocks that are not needed.
+    pub fn discard(&mut self) -> Done {
+        let runs = self.vol()?.store().take_discards();
+        for &(block, len) in runs.iter() {
+            let done = self.disk.discard(block, len.into());
+            done.map_err(because("discard"))?;
+        }
+        self.vol()?.store().discards_done(runs);
+        Ok(())
+    }
+
+    /// Unmounts and mounts again.
+    pub fn remount(&mut self, discard: bool) -> Done {
+        while let Some(p) = self.pending.pop() {
+            self.map_in(p)?;
+        }
+        while let Some(&ino) = self.open.first() {
+            self.evict(ino)?;
+        }
+        self.write_sealed()?;
+        self.write_batch()?;
+        let steps = self.oracle.next_step();
+        self.vol()?.unmount().map_err(because("unmount"))?;
+        self.ack(steps);
+        self.vol = None;
+        self.vol = Some(mount(self.disk.clone(), false)?);
+        self.vol()?.store().set_discard(discard);
+        self.unchanged("a remount")
+    }
+}
