@@ -16,6 +16,8 @@
 //! - only static memory and its own stack are touched.
 
 mod gate;
+#[cfg(all(test, loom))]
+mod loom;
 mod slot;
 mod table;
 
@@ -33,7 +35,7 @@ mod record;
 mod report;
 #[cfg(permfs_panic)]
 mod strategy;
-#[cfg(all(test, permfs_panic))]
+#[cfg(all(test, permfs_panic, not(loom)))]
 mod tests;
 
 pub use self::gate::{Gate, IoGuard};

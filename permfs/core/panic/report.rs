@@ -214,3 +214,37 @@ impl PanicReport {
 pub fn allocator_panic_report(slot: &VolumeSlot) -> AllocatorPanicReport {
     AllocatorPanicReport::read(slot.running_epoch(), slot.counters(), slot.events())
 }
+
+#[cfg(test)]
+mod layout {
+    use super::PanicReport;
+    use core::mem::{offset_of, size_of};
+
+    /// crash and drgn scripts depend on it: `Documentation/panic-path.md`.
+    #[test]
+    fn the_report_is_as_documented() {
+        let offsets = [
+            (offset_of!(PanicReport, magic), 0),
+            (offset_of!(PanicReport, version), 8),
+            (offset_of!(PanicReport, size), 12),
+            (offset_of!(PanicReport, volumes), 16),
+            (offset_of!(PanicReport, slot_size), 24),
+            (offset_of!(PanicReport, slots), 28),
+            (offset_of!(PanicReport, stage), 32),
+            (offset_of!(PanicReport, owner), 36),
+            (offset_of!(PanicReport, reentries), 40),
+            (offset_of!(PanicReport, installed), 44),
+            (offset_of!(PanicReport, strategy), 48),
+            (offset_of!(PanicReport, id), 52),
+            (offset_of!(PanicReport, lines), 56),
+            (offset_of!(PanicReport, in_flight), 60),
+            (offset_of!(PanicReport, wall_ns), 64),
+            (offset_of!(PanicReport, start_ns), 72),
+            (offset_of!(PanicReport, end_ns), 80),
+            (size_of::<PanicReport>(), 88),
+        ];
+        for (is, documented) in offsets {
+            assert_eq!(is, documented);
+        }
+    }
+}

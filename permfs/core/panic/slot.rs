@@ -216,3 +216,21 @@ fn unpack(words: &[Atomic<u64>], out: &mut [u8]) {
         *to = from;
     }
 }
+
+#[cfg(test)]
+mod layout {
+    use super::VolumeSlot;
+    use core::mem::offset_of;
+
+    /// crash and drgn scripts depend on it: `Documentation/panic-path.md`.
+    #[test]
+    fn the_slot_is_as_documented() {
+        assert_eq!(offset_of!(VolumeSlot, state), 0);
+        assert_eq!(offset_of!(VolumeSlot, gate), 8);
+        assert_eq!(offset_of!(VolumeSlot, name), 16);
+        assert_eq!(offset_of!(VolumeSlot, uuid), 48);
+        assert_eq!(offset_of!(VolumeSlot, running), 64);
+        assert_eq!(offset_of!(VolumeSlot, durable), 72);
+        assert_eq!(offset_of!(VolumeSlot, counters), 80);
+    }
+}
