@@ -55,17 +55,25 @@ pub enum Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             Invalid::Size => "the size in blocks is not one that a volume may have",
-            Invalid::JournalSize => "the journal must have 128 to 1048576 blocks of 4 KiB",
+            Invalid::JournalSize => {
+                let (min, max) = (MIN_JOURNAL_BLOCKS, MAX_JOURNAL_BLOCKS);
+                return write!(f, "the journal must have {min} to {max} blocks of 4 KiB");
+            }
             Invalid::PanicArea => {
-                "the panic area must have 1 to 1024 slots, a power of two, of 1 to 256 blocks"
+                let (slots, blocks) = (MAX_PANIC_SLOTS, MAX_PANIC_SLOT_BLOCKS);
+                return write!(
+                    f,
+                    "the panic area must have 1 to {slots} slots, a power of two, of 1 to {blocks} blocks"
+                );
             }
             Invalid::ShardSize => "the size of a block or shard is not this version's",
             Invalid::Shards => "the number of shards does not follow from the size",
             Invalid::Areas => "the fixed areas overlap or do not fit the first shard (126 MiB)",
             Invalid::NoRoom => "the volume is too small: nothing would be left for files",
-        })
+        };
+        f.write_str(text)
     }
 }
 

@@ -241,9 +241,16 @@ fn extents_out_of_place() {
 }
 
 #[test]
-fn symbolic_links() {
+fn symbolic_links_and_attributes() {
     let cut = found(|s, i| edit(s, i.long_link, |r| r.head.size.set(4000)));
     assert!(cut.iter().any(|f| f.0 == Problem::Symlink));
+    let nul = found(|s, _| {
+        let short = entry(s, ROOT_INO, "short").ino;
+        edit(s, short, |r| r.fork[3] = 0);
+    });
+    assert!(nul.len() == 1 && nul[0].0 == Problem::Symlink);
+    let attributes = found(|s, i| edit(s, i.listed, |r| r.head.xattr_root.set(9999)));
+    assert!(attributes.len() == 1 && attributes[0].0 == Problem::InodeRecord);
     let endless = found(|s, i| {
         let block = record(s, i.long_link).head.fork_root.get();
         s.write(block, 0, &block.to_le_bytes()).unwrap();
