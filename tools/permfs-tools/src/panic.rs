@@ -24,12 +24,14 @@ use std::{
 /// Where pstore shows what it kept, and where systemd moves that at boot.
 const DEFAULT_PLACES: [&str; 2] = ["/sys/fs/pstore", "/var/lib/systemd/pstore"];
 
-/// Exit status when nothing was found.
+/// Exit status when nothing was found, and when that may be because a file could not be read.
 const NONE_FOUND: u8 = 1;
+const NOT_READ: u8 = 2;
 
 /// Read the breadcrumbs of a panic from pstore, a console log or standard input.
 ///
-/// Exits with 0 if a panic was found, with 1 if none was, with 2 if something could not be read.
+/// Exits with 0 if a panic was found; with 1 if none was; with 2 if none was and something could not be
+/// read, or if a place that was named could not.
 #[derive(clap::Args, Debug)]
 pub struct PanicArgs {
     /// Print JSON instead of a summary
@@ -71,9 +73,9 @@ fn read(args: &PanicArgs) -> Result<Report> {
 }
 
 fn status(report: &Report) -> u8 {
-    if report.panics.is_empty() {
-        NONE_FOUND
-    } else {
-        0
+    match (report.panics.is_empty(), report.unreadable.is_empty()) {
+        (false, _) => 0,
+        (true, true) => NONE_FOUND,
+        (true, false) => NOT_READ,
     }
 }

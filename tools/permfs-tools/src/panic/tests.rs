@@ -309,6 +309,21 @@ fn a_place_that_is_not_there_is_an_error_unless_it_is_a_default() {
     assert!(text.starts_with("No PermFS panic record in"));
 }
 
+#[test]
+fn a_record_that_cannot_be_read_is_not_taken_for_none() {
+    let folder = Folder::new("unreadable");
+    let status = || {
+        let mut logs = Logs::default();
+        logs.add(&folder.0).expect("readable");
+        super::status(&Builder::read(logs))
+    };
+    assert_eq!(status(), 1);
+    fs::write(folder.0.join("dmesg-efi-1.enc.z"), "x").expect("write");
+    assert_eq!(status(), 2);
+    fs::write(folder.0.join("dmesg-efi-2"), as_kernel_log()).expect("write");
+    assert_eq!(status(), 0);
+}
+
 proptest! {
     #[test]
     fn any_bytes_whatever_are_read(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
