@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A panic out of a keyboard's interrupt and one out of an NMI, each with a volume that is being written, leave a whole record
+# that names the context; a volume whose disk is slow is said not to be drained; what was fsynced before is there.
+. "$(dirname "$0")/lib.sh"
+
+socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
+image=$(disk vol 128M)
+trap 'rm -f "$socket"' EXIT
+
+# poke COMMAND: when the guest has said that it is ready, tells QEMU to disturb it.
+poke() {
+	python3 - "$socket" "$DIR/ack" "$1" <<'PY'
+import json, os, socket, sys, time
+
+path, ack, command = sys.argv[1:]
+end = time.monotonic() + 300
+while not (os.path.exists(ack) and b"ready" in open(ack, "rb").read()):
+    if time.monotonic() > end:
+        sys.exit("the guest was never ready")
+    time.sleep(0.2)
+qmp = socket.socket(socket.AF_UNIX)
+qmp.connect(path)
+lines = qmp.makefile("rw")
+lines.readline()
+for request in ({"execute": "qmp_capabilities"}, json.loads(command)):
+    lines.write(json.dumps(request) + "\n")
+    lines.flush()
+    answer = {}
+    while not {"return", "error"} & answer.keys():  # events come in between
+        answer = json.loads(lines.readline())
+    if "error" in answer:
+        sys.exit(str(answer))
+PY
+}
+
+# disturbed MESSAGE COMMAND DISK CHECK...: the volume on DISK is written, COMMAND disturbs, MESSAGE is the panic's.
+disturbed() {
+	local why=$1 command=$2 disk=$3 poker
+	shift 3
+	rm -f "$DIR/ack" "$socket"
+	poke "$command" &
+	poker=$!
+	vm_panic "$why" --erst "$DIR/store" --ack "$DIR/ack" --disk "$disk" --append unknown_nmi_panic=1 --append sysrq_always_enabled \
+		--qemu "-qmp unix:$socket,server=on,wait=off" -- '
+		mkfs.permfs -q --force /dev/vda && mount -t permfs /dev/vda /mnt || exit 9
+		echo kept >/mnt/kept && sync /mnt/kept || exit 9
+		(while :; do dd if=/dev/zero of=/mnt/junk bs=64K count=64 conv=fsync; done) >/dev/null 2>&1 &
+		sleep 1
+		echo ready >/dev/permfs-ack
+		sleep 120'
+	wait "$poker" || fail "QEMU did not do it"
+	vm_status 0 --erst "$DIR/store" --disk "$image" -- "
+		$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0].state == \"mounted\"' '.outcome.flush == \"not-attempted\"' $* || exit 1
+		fsck.permfs -n /dev/vda; mount -t permfs /dev/vda /mnt && [ \"\$(cat /mnt/kept)\" = kept ] || exit 1
+		umount /mnt && fsck.permfs -n /dev/vda || exit 1"
+}
+
+disturbed 'sysrq triggered crash' \
+	'{"execute": "send-key", "arguments": {"keys": [{"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "sysrq"}, {"type": "qcode", "data": "c"}]}}' \
+	"$image" "'.context == \"hardirq\"'"
+# Twenty requests a second: some are always in flight.
+disturbed 'NMI: Not continuing' '{"execute": "inject-nmi"}' "$image,throttling.iops-total=20" "'.context == \"nmi\"'" \
+	"'.volumes[0].drain | .drained == false and .in_flight > 0'" "'.outcome | .drained == false and .in_flight > 0'"
