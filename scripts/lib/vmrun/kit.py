@@ -41,3 +41,20 @@ class Kit:
         env = dict(os.environ, QEMU_MODULE_DIR=str(lib / "qemu"))
         loader = self.root / "usr/lib64/ld-linux-x86-64.so.2"
         return [str(loader), "--library-path", str(lib), str(self.root / "usr/bin" / name)], env
+
+    def stripped(self, program: pathlib.Path) -> bytes:
+        """A program without its debug information, which would only fill the guest's memory; kept for the next run."""
+        data = program.read_bytes()
+        if not data.startswith(b"\x7fELF"):
+            return data
+        state = program.stat()
+        kept = self.cache / "stripped" / f"{program.name}.{state.st_size}.{state.st_mtime_ns}"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            for old in kept.parent.glob(f"{program.name}.*"):
+                old.unlink(missing_ok=True)
+            new = kept.with_name(f"{kept.name}.{os.getpid()}")
+            args, env = self.program("strip")
+            subprocess.run([*args, "-g", "-o", new, program.resolve()], env=env, check=True)
+            new.rename(kept)
+        return kept.read_bytes()

@@ -7,6 +7,8 @@ import pathlib
 import shlex
 import shutil
 
+from .kit import Kit
+
 
 class Cpio:
     """Writes a `newc` cpio archive, the form in which the kernel takes an initramfs."""
@@ -49,6 +51,7 @@ class Content:
     module: pathlib.Path | None
     tools: pathlib.Path
     files: list[pathlib.Path]
+    kit: Kit
 
     def entries(self):
         """(name, data, executable) of every file, with names below /run/permfs."""
@@ -59,7 +62,7 @@ class Content:
             yield "permfs.ko", self.module.read_bytes(), False
         for tool in sorted(self.tools.iterdir()) if self.tools.is_dir() else []:
             if tool.is_file() and os.access(tool, os.X_OK):
-                yield f"bin/{tool.name}", tool.read_bytes(), True
+                yield f"bin/{tool.name}", self.kit.stripped(tool), True
         for top in self.files:
             for file in [top] if top.is_file() else sorted(f for f in top.rglob("*") if f.is_file()):
                 yield f"files/{file.relative_to(top.parent)}", file.read_bytes(), os.access(file, os.X_OK)

@@ -26,7 +26,7 @@ pub(crate) struct Job<'a> {
 }
 
 pub(crate) fn run(args: &CopyArgs) -> Result<ExitCode> {
-    let sources = sources::list(&args.from)?;
+    let sources = sources::list(&args.sources)?;
     if sources.is_empty() {
         return Err(anyhow!("there is no file to copy"));
     }

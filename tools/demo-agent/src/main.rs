@@ -29,11 +29,21 @@ enum Command {
     Verify(VerifyArgs),
 }
 
+/// The folders that are copied; each becomes a folder of its own name.
 #[derive(Args)]
-struct CopyArgs {
-    /// Folders to copy, in this order; each becomes a folder of its own name in --to
+struct SourceArgs {
+    /// Folders to copy first, their largest files before the others
     #[arg(long, required = true, num_args = 1..)]
     from: Vec<PathBuf>,
+    /// Folders to copy when those are done
+    #[arg(long, num_args = 1..)]
+    then: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct CopyArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Where to copy to
     #[arg(long)]
     to: PathBuf,
@@ -75,9 +85,9 @@ struct VerifyArgs {
     /// The acknowledgements
     #[arg(long)]
     ack: PathBuf,
-    /// The folders that were copied: what was not acknowledged must hold their bytes or nothing
-    #[arg(long, num_args = 1..)]
-    from: Vec<PathBuf>,
+    /// What was not acknowledged must hold these files' bytes or nothing
+    #[command(flatten)]
+    sources: SourceArgs,
 }
 
 fn main() -> ExitCode {

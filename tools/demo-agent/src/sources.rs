@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::SourceArgs;
+
 /// A regular file of a source folder.
 pub(crate) struct Source {
     /// Where it is.
@@ -16,16 +18,18 @@ pub(crate) struct Source {
     pub(crate) len: u64,
 }
 
-/// All regular files below the folders: folder by folder, the largest first, so that many bytes are reached with few
-/// files and what is still to be copied when the panic comes are many.
-pub(crate) fn list(folders: &[PathBuf]) -> Result<Vec<Source>> {
+/// All regular files, in the order in which they are copied: within a group the largest first, so that many bytes are
+/// reached with few files, and many files are still to come when the panic does.
+pub(crate) fn list(args: &SourceArgs) -> Result<Vec<Source>> {
     let mut all = Vec::new();
-    for folder in folders {
-        let name = folder
-            .file_name()
-            .with_context(|| format!("{} has no name", folder.display()))?;
+    for group in [&args.from, &args.then] {
         let mut found = Vec::new();
-        walk(folder, Path::new(name), &mut found)?;
+        for folder in group {
+            let name = folder
+                .file_name()
+                .with_context(|| format!("{} has no name", folder.display()))?;
+            walk(folder, Path::new(name), &mut found)?;
+        }
         found.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.path.cmp(&b.path)));
         all.extend(found);
     }

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     for (path, state) in &states {
         check(&args.root, path, state, &mut tally)?;
     }
-    for source in sources::list(&args.from)? {
+    for source in sources::list(&args.sources)? {
         if !states.contains_key(&source.path) {
             check_unpromised(&args.root, &source, &mut tally)?;
         }
@@ -200,6 +200,7 @@ mod tests {
 
     use super::*;
     use crate::ack::Channel;
+    use crate::SourceArgs;
 
     /// A root with one file, promises about it, and the verdict: how many are broken.
     fn broken(on_disk: Option<&[u8]>, promises: &[(Kind, &[u8])]) -> u64 {
@@ -286,7 +287,10 @@ mod tests {
             min_mib: 0,
         };
         let copy = crate::CopyArgs {
-            from: vec![from.clone()],
+            sources: SourceArgs {
+                from: vec![from.clone()],
+                then: Vec::new(),
+            },
             to: to.clone(),
             ack: ack.clone(),
             threads: 3,
@@ -298,7 +302,10 @@ mod tests {
         let args = VerifyArgs {
             root: to.clone(),
             ack,
-            from: vec![from],
+            sources: SourceArgs {
+                from: vec![from],
+                then: Vec::new(),
+            },
         };
         assert_eq!(run(&args).unwrap(), ExitCode::SUCCESS);
         fs::remove_dir_all(&to).unwrap();
