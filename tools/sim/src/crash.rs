@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
             let torn = [
                 Cut::Front(rng.index(8) + 1),
                 Cut::Back(rng.index(8) + 1),
-                Cut::Some(rng.next()),
+                Cut::Some(rng.number()),
             ];
             for torn in torn {
                 for others in [false, true] {
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
             0..=2 => Cut::None,
             3..=5 => Cut::All,
             6 => Cut::Front(rng.index(16) + 1),
-            _ => Cut::Some(rng.next()),
+            _ => Cut::Some(rng.number()),
         }
     }
 }

@@ -5,7 +5,11 @@
 use crate::image::{Image, BLOCK, PER_BLOCK, SECTOR};
 use kernel::prelude::{Result, EINVAL, EIO};
 use permfs_core::device::{BlockDevice, WriteFlags};
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 /// What kind of disk it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +106,8 @@ struct Inner {
     lie: Lie,
     image: RefCell<Image>,
     log: RefCell<Vec<Event>>,
+    /// Commands that still succeed before one fails.
+    trouble: Cell<Option<u64>>,
 }
 
 /// The disk. Clones are the same disk.
@@ -116,6 +122,7 @@ impl SimDisk {
             lie,
             image: RefCell::new(image),
             log: RefCell::new(Vec::new()),
+            trouble: Cell::new(None),
         }))
     }
 
@@ -144,16 +151,35 @@ impl SimDisk {
         self.0.log.take()
     }
 
-    /// One 512-byte sector, if there is such.
-    pub fn sector(&self, sector: u64) -> Option<[u8; SECTOR]> {
-        self.0.image.borrow().sector(sector)?.try_into().ok()
+    /// After `commands` more writes and flushes one fails; `None`: none does.
+    pub fn fail_after(&self, commands: Option<u64>) {
+        self.0.trouble.set(commands);
+    }
+
+    /// Whether this command fails.
+    fn fails(&self) -> bool {
+        match self.0.trouble.get() {
+            Some(0) => {
+                self.0.trouble.set(None);
+                true
+            }
+            left => {
+                self.0.trouble.set(left.map(|n| n - 1));
+                false
+            }
+        }
     }
 
     fn event(&self, event: Event) {
         self.0.log.borrow_mut().push(event);
     }
 
+    /// A write that fails may have been done all the same.
     fn submit(&self, writes: Vec<Write>, fua: bool) -> Result {
+        let fails = self.fails();
+        if fails && self.events() % 2 == 0 {
+            return Err(EIO);
+        }
         let mut image = self.0.image.borrow_mut();
         for w in &writes {
             let end = w.sector + (w.data.len() / SECTOR) as u64;
@@ -164,10 +190,13 @@ impl SimDisk {
         }
         drop(image);
         let caps = self.0.caps;
-        let durable = !caps.cache || fua && caps.fua;
+        let durable = !caps.cache || fua && caps.fua && !fails;
         self.event(Event::Writes { writes, durable });
+        if fails {
+            return Err(EIO);
+        }
         if fua && !durable {
-            self.event(Event::Flush);
+            return self.flush();
         }
         Ok(())
     }
@@ -204,7 +233,7 @@ impl BlockDevice for SimDisk {
 
     fn write(&self, sector: u64, buf: &[u8], flags: WriteFlags) -> Result {
         if flags.preflush {
-            self.event(Event::Flush);
+            self.flush()?;
         }
         let data = buf.into();
         self.submit(vec![Write { sector, data }], flags.fua)
@@ -222,6 +251,9 @@ impl BlockDevice for SimDisk {
     }
 
     fn flush(&self) -> Result {
+        if self.fails() {
+            return Err(EIO);
+        }
         self.event(Event::Flush);
         Ok(())
     }

@@ -9,7 +9,10 @@ use crate::{
     pattern::WriteId,
     verify::{because, mount, walk, walk_model},
 };
-use kernel::prelude::{Error, ENOSPC};
+use kernel::{
+    alloc::fail_after,
+    prelude::{Error, EIO, ENOMEM, ENOSPC},
+};
 use permfs_core::{
     inode::Time,
     store::{HomeBatch, Sealed},
@@ -30,6 +33,17 @@ pub enum Fault {
     MapBeforeData,
     /// Blocks that were cut off a file are written to before the cut is durable.
     EarlyReuse,
+}
+
+/// What goes wrong during an operation, and is not the volume's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    None,
+    /// After so many allocations there is no memory.
+    Memory(u64),
+    /// After so many commands the disk fails one.
+    Disk(u64),
 }
 
 /// Blocks with data, reserved and not in the map yet: a write that is under way.
@@ -63,6 +77,10 @@ pub struct Driver {
     /// Operations since.
     sealed_for: u32,
     batch: Option<HomeBatch>,
+    /// What the next operation has to live with.
+    pub trouble: Trouble,
+    /// The store has failed: it must refuse everything from now on.
+    pub dead: bool,
     /// Events and epoch when the operation began.
     began: (usize, u64),
 }
@@ -84,6 +102,8 @@ impl Driver {
             sealed: None,
             sealed_for: 0,
             batch: None,
+            trouble: Trouble::None,
+            dead: false,
             began: (0, 0),
         };
         driver.vol()?.store().set_discard(discard);
@@ -151,7 +171,7 @@ impl Driver {
         let vol = self.vol()?;
         let epoch = vol.store().running_epoch();
         self.began = (self.disk.events(), epoch);
-        let outcome = on_volume(self.vol()?);
+        let (outcome, excuse) = self.in_trouble(on_volume)?;
         match (outcome, expected) {
             (Ok(()), Ok(value)) => {
                 self.model = model;
@@ -160,12 +180,60 @@ impl Driver {
             }
             (Err(e), Err(expected)) if e == expected => self.unchanged(&what).map(|()| None),
             (Err(e), Ok(_)) if e == ENOSPC => self.unchanged(&what).map(|()| None),
+            (Err(e), _) if excuse == Some(e) => self.unchanged(&what).map(|()| None),
             (outcome, expected) => {
                 let expected = expected.map(|_| ());
                 Err(format!(
                     "{what}: gives {outcome:?}, should give {expected:?}"
                 ))
             }
+        }
+    }
+
+    /// Calls `f` in the trouble that was ordered. Also says which error would be no fault of the volume.
+    fn in_trouble<T>(
+        &mut self,
+        f: impl FnOnce(&mut Volume<SimDisk>) -> Result<T, Error>,
+    ) -> Result<(Result<T, Error>, Option<Error>), String> {
+        let trouble = std::mem::replace(&mut self.trouble, Trouble::None);
+        let disk = self.disk.clone();
+        let was_dead = self.dead;
+        let vol = self.vol()?;
+        let (outcome, excuse) = match trouble {
+            Trouble::None => (f(vol), was_dead.then_some(EIO)),
+            Trouble::Memory(n) => {
+                let _starved = fail_after(n);
+                (f(vol), Some(ENOMEM))
+            }
+            Trouble::Disk(n) => {
+                disk.fail_after(Some(n));
+                let outcome = f(vol);
+                disk.fail_after(None);
+                (outcome, Some(EIO))
+            }
+        };
+        if vol.store().failed() {
+            self.dead = true;
+            if excuse != Some(EIO) {
+                return Err(format!("the store has failed, {trouble:?}"));
+            }
+            if self.vol()?.sync().is_ok() {
+                return Err("a failed store acknowledges".into());
+            }
+        }
+        Ok((outcome, excuse))
+    }
+
+    /// The same for what changes nothing that shows; says whether it was done.
+    fn try_in_trouble(
+        &mut self,
+        what: &str,
+        f: impl FnOnce(&mut Volume<SimDisk>) -> Result<(), Error>,
+    ) -> Result<bool, String> {
+        match self.in_trouble(f)? {
+            (Ok(()), _) => Ok(true),
+            (Err(e), excuse) if excuse == Some(e) => Ok(false),
+            (Err(e), _) => Err(because(what)(e)),
         }
     }
 
@@ -269,9 +337,10 @@ impl Driver {
     /// Nobody has the file without a name open any more.
     pub fn evict(&mut self, ino: u64) -> Done {
         self.open.retain(|&i| i != ino);
-        match self.vol()?.evict(ino) {
-            Err(e) if e == ENOSPC => Ok(()),
-            outcome => outcome.map_err(because("evict")),
+        // What remains is done by the next mount.
+        match self.in_trouble(|v| v.evict(ino))? {
+            (Err(e), excuse) if e != ENOSPC && excuse != Some(e) => Err(because("evict")(e)),
+            _ => Ok(()),
         }
     }
 

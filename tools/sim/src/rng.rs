@@ -15,12 +15,12 @@ impl Rng {
     /// A generator for part `n` of what `seed` makes, independent of the other parts.
     pub fn part(seed: u64, n: u64) -> Self {
         let mut rng = Self(seed ^ n.wrapping_mul(0xd134_2543_de82_ef95));
-        rng.next();
-        Self(rng.next())
+        rng.number();
+        Self(rng.number())
     }
 
     /// Any number. (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014.)
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +31,7 @@ impl Rng {
     /// A number below `n`; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         // The bias of the remainder is nothing for the small `n` used here.
-        self.next().checked_rem(n).unwrap_or(0)
+        self.number().checked_rem(n).unwrap_or(0)
     }
 
     /// An index below `len`.

@@ -4,7 +4,7 @@
 
 use crate::{
     disk::{Caps, Event, Lie, SimDisk},
-    driver::{Done, Driver, Fault},
+    driver::{Done, Driver, Fault, Trouble},
     image::{Image, PER_BLOCK},
     model::{Kind, ROOT},
     oracle::{blocks_of, Oracle},
@@ -155,7 +155,15 @@ struct Workload {
 
 impl Workload {
     fn operation(&mut self) -> Done {
+        if self.driver.dead {
+            return Ok(());
+        }
         self.driver.tick()?;
+        self.driver.trouble = match self.rng.below(60) {
+            0..=2 => Trouble::Memory(self.rng.below(40)),
+            3 => Trouble::Disk(self.rng.below(6)),
+            _ => Trouble::None,
+        };
         if self.rng.one_in(self.commits_every()) {
             return self.durability();
         }

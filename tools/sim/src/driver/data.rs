@@ -2,7 +2,7 @@
 
 //! Writing and cutting files, the way writeback does: data first, then the map.
 
-use super::{Done, Driver, Fault, Pending};
+use super::{Done, Driver, Fault, Pending, Trouble};
 use crate::{
     image::{BLOCK, PER_BLOCK, SECTOR},
     model::Model,
@@ -38,6 +38,9 @@ impl Driver {
 
     /// Writes a block that has its place.
     fn overwrite(&mut self, ino: u64, logical: u32, valid: u64) -> Done {
+        if self.dead {
+            return Ok(());
+        }
         let place = self.vol()?.map(ino, logical, 1).map_err(because("map"))?;
         let Mapping::Data { phys, .. } = place else {
             return Err(format!("block {logical} of {ino} has lost its place"));
@@ -138,7 +141,7 @@ impl Driver {
             vol.unreserve_space(u64::from(want - got));
         }
         let (phys, len) = match reserved {
-            Err(e) if e == ENOSPC => return Ok(0),
+            Err(e) if e == ENOSPC || self.dead => return Ok(0),
             reserved => reserved.map_err(because("reserve"))?,
         };
         let mut pending = Pending {
@@ -208,7 +211,12 @@ impl Driver {
 
     /// Cuts or extends a file.
     pub fn truncate(&mut self, ino: u64, sectors: u64) -> Done {
+        // It is several operations, and may be done in part.
+        self.trouble = Trouble::None;
         self.settle_pending(ino)?;
+        if self.dead {
+            return Ok(());
+        }
         let size = sectors * SECTOR as u64;
         let old = self.model.file(ino).map_or(0, |(size, _)| *size);
         if size > old {

@@ -2,7 +2,7 @@
 
 //! Commits, checkpoints, discards and remounts, whole or with others in between.
 
-use super::{Done, Driver};
+use super::{Done, Driver, Trouble};
 use crate::verify::{because, mount};
 use permfs_core::device::BlockDevice;
 
@@ -10,17 +10,17 @@ impl Driver {
     /// Makes everything durable, as sync does.
     pub fn sync(&mut self) -> Done {
         let steps = self.oracle.next_step();
-        self.vol()?.sync().map_err(because("sync"))?;
-        self.ack(steps);
+        if self.try_in_trouble("sync", |v| v.sync())? {
+            self.ack(steps);
+        }
         Ok(())
     }
 
     /// Commits and copies everything home.
     pub fn checkpoint(&mut self) -> Done {
         let steps = self.oracle.next_step();
-        match self.vol()?.store().checkpoint() {
-            Ok(()) => self.ack(steps),
-            Err(e) => return Err(because("checkpoint")(e)),
+        if self.try_in_trouble("checkpoint", |v| v.store().checkpoint())? {
+            self.ack(steps);
         }
         Ok(())
     }
@@ -31,6 +31,7 @@ impl Driver {
             return self.write_sealed();
         }
         let steps = self.oracle.next_step();
+        self.trouble = Trouble::None;
         let sealed = self.vol()?.store().seal().map_err(because("seal"))?;
         match sealed {
             Some(sealed) => (self.sealed, self.sealed_for) = (Some((sealed, steps)), 0),
@@ -54,10 +55,14 @@ impl Driver {
         let Some((sealed, steps)) = self.sealed.take() else {
             return Ok(());
         };
-        let outcome = sealed.write(&self.disk);
-        let done = self.vol()?.store().complete(sealed, outcome);
-        done.map_err(because("complete"))?;
-        self.ack(steps);
+        let disk = self.disk.clone();
+        let done = self.try_in_trouble("complete", |v| {
+            let outcome = sealed.write(&disk);
+            v.store().complete(sealed, outcome)
+        })?;
+        if done {
+            self.ack(steps);
+        }
         Ok(())
     }
 
@@ -76,12 +81,13 @@ impl Driver {
         let Some(batch) = self.batch.take() else {
             return Ok(());
         };
-        let outcome = batch.write(&self.disk);
-        let store = self.vol()?.store();
-        store
-            .finish_checkpoint_batch(batch, outcome)
-            .map_err(because("home batch"))?;
-        store.advance_tail().map_err(because("advance_tail"))
+        let disk = self.disk.clone();
+        self.try_in_trouble("home batch", |v| {
+            let outcome = batch.write(&disk);
+            v.store().finish_checkpoint_batch(batch, outcome)?;
+            v.store().advance_tail()
+        })?;
+        Ok(())
     }
 
     /// Tells the disk of blocks that are not needed.
@@ -97,6 +103,7 @@ impl Driver {
 
     /// Unmounts and mounts again.
     pub fn remount(&mut self, discard: bool) -> Done {
+        self.trouble = Trouble::None;
         while let Some(p) = self.pending.pop() {
             self.map_in(p)?;
         }
