@@ -110,19 +110,25 @@ impl Ring {
         (bytes.div_ceil(SECTOR_SIZE) as u64).next_multiple_of(self.grain)
     }
 
+    /// Sectors from the start of the ring to where `lsn` is.
+    fn offset(&self, lsn: u64) -> u64 {
+        // Never 0, but the compiler does not know, and a division's panic has no place in a kernel.
+        lsn.checked_rem(self.sectors).unwrap_or(0)
+    }
+
     /// Sector of the device where `lsn` is.
     pub fn sector(&self, lsn: u64) -> u64 {
-        self.start + lsn % self.sectors
+        self.start + self.offset(lsn)
     }
 
     /// LSN of the next start of the ring behind `lsn`.
     pub fn next_wrap(&self, lsn: u64) -> u64 {
-        lsn - lsn % self.sectors + self.sectors
+        lsn - self.offset(lsn) + self.sectors
     }
 
     /// Where a record of `sectors` goes that follows one which ends at `lsn`.
     pub fn place(&self, lsn: u64, sectors: u64) -> u64 {
-        if lsn % self.sectors + sectors > self.sectors {
+        if self.offset(lsn) + sectors > self.sectors {
             self.next_wrap(lsn)
         } else {
             lsn

@@ -25,6 +25,7 @@ pub mod meta;
 pub mod mkfs;
 pub mod panic;
 pub mod range_set;
+pub mod sort;
 pub mod store;
 pub mod volume;
 pub mod write_map;

@@ -6,6 +6,7 @@ use super::block::{self, Block};
 use crate::{
     format::*,
     journal::{record::ENTRY_SIZE, Pos},
+    sort::sort,
 };
 use kernel::prelude::*;
 
@@ -57,7 +58,7 @@ impl Ranges {
         }
         merged.push(start, end);
         let used = merged.list.get_mut(..merged.len).unwrap_or_default();
-        used.sort_unstable();
+        sort(used);
         *self = merged;
     }
 

@@ -10,6 +10,7 @@ use crate::{
         record::{self, Builder, Entry, Record, ENTRY_SIZE, HEADER_BYTES},
         Pos,
     },
+    sort::sort,
 };
 use kernel::{
     prelude::*,
@@ -99,8 +100,8 @@ impl<D: BlockDevice> Store<D> {
     /// Copies what the running epoch changed into a record. Changes nothing but the order of lists.
     fn build_record(&mut self) -> Result<(Record, Pos)> {
         // In the order of blocks: a record is then a function of its contents.
-        self.epoch.touched.sort_unstable();
-        self.epoch.revokes.sort_unstable();
+        sort(&mut self.epoch.touched);
+        sort(&mut self.epoch.revokes);
         let (mut entries, mut data) = (self.epoch.revokes.len(), 0);
         for &block in self.epoch.touched.iter() {
             let Some(buffer) = self.cache.get(block) else {
