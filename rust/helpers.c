@@ -208,6 +208,11 @@ void vfs_helper_mapping_set_large_folios(struct inode *inode)
 	mapping_set_large_folios(inode->i_mapping);
 }
 
+bool vfs_helper_mapping_stable_writes(const struct inode *inode)
+{
+	return mapping_stable_writes(inode->i_mapping);
+}
+
 bool vfs_helper_inode_is_nosec(const struct inode *inode)
 {
 	return IS_NOSEC(inode);
@@ -374,6 +379,22 @@ void vfs_helper_end_buffered_read(struct bio *bio)
 	bio_for_each_folio_all(fi, bio)
 		iomap_finish_folio_read(fi.folio, fi.offset, fi.length, 0);
 	bio_put(bio);
+}
+
+/* As iomap_bio_read_folio_range_sync(), which modules do not see. */
+int vfs_helper_read_folio_range(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len)
+{
+	const struct iomap *srcmap = iomap_iter_srcmap(iter);
+	struct bio_vec bvec;
+	struct bio bio;
+	int error;
+
+	bio_init(&bio, srcmap->bdev, &bvec, 1, REQ_OP_READ);
+	bio.bi_iter.bi_sector = iomap_sector(srcmap, pos);
+	bio_add_folio_nofail(&bio, folio, len, offset_in_folio(folio, pos));
+	error = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return error;
 }
 
 void vfs_helper_cond_resched(void)

@@ -231,8 +231,7 @@ pub trait IomapOperations: FileSystem {
     fn direct_done(inode: &Inode<Self>, pos: u64, len: u64, error: Option<Error>) -> Result;
 
     /// Called before each bio with file data is submitted; an error refuses it. Must neither sleep
-    /// nor take a lock. Reads of the rest of a block that is written in part are not announced.
-    /// Optional.
+    /// nor take a lock. Optional.
     fn submit_io(_sb: &SuperBlock<Self>, _io: Io) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

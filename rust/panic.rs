@@ -10,6 +10,8 @@
 //! or take a lock that another context takes; its loops must be bounded. What is safe there says
 //! so: "Context: any, NMI included".
 
+// Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
+
 use crate::bindings;
 use core::{mem::offset_of, slice};
 use kernel::{error::to_result, prelude::*, types::Opaque};
@@ -68,6 +70,7 @@ pub trait DieNotifier: Send + Sync {
 /// # Safety
 ///
 /// `message` is null or a string with a NUL within its memory, valid for `'a`.
+#[inline]
 unsafe fn bytes<'a>(message: *const c_char) -> &'a [u8] {
     if message.is_null() {
         return &[];
@@ -149,6 +152,7 @@ impl<N: Notifier> PinnedDrop for Registration<N> {
     }
 }
 
+#[inline]
 fn list() -> *mut bindings::atomic_notifier_head {
     &raw mut bindings::panic_notifier_list
 }

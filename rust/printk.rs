@@ -7,7 +7,7 @@
 use crate::bindings;
 use kernel::prelude::*;
 
-/// The longest line that [`line`] prints, in bytes. printk itself cuts at about 1000.
+/// The longest line that [`line()`] prints, in bytes. printk itself cuts at about 1000.
 pub const MAX_LINE: usize = 900;
 
 /// Levels of the kernel log.
@@ -47,6 +47,7 @@ impl Level {
 /// Prints `bytes` as one line, cut at [`MAX_LINE`] bytes or the first NUL.
 ///
 /// Context: any, NMI included. Allocates nothing.
+#[inline]
 pub fn line(level: Level, bytes: &[u8]) {
     let len = bytes.len().min(MAX_LINE) as c_int;
     let format = kernel::str::as_char_ptr_in_const_context(level.format());

@@ -83,8 +83,9 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
     }
 }
 
-/// Zeroes what lies between the size and a write that starts past it: the tail of the last block
-/// may hold what was written through a mapping after the end.
+/// Zeroes the rest of the page that the size is in before a write that starts past the size: it may
+/// hold what was written through a mapping after the end. What is further on was never there, and
+/// iomap would warn about it.
 ///
 /// # Safety
 ///
@@ -96,8 +97,12 @@ unsafe fn zero_eof<T: Complete>(inode: *mut bindings::inode, pos: i64) -> Result
     if pos <= size {
         return Ok(());
     }
+    let unit = u64::from(inode.super_block().block_size()).max(kernel::page::PAGE_SIZE as u64);
+    let end = size
+        .checked_next_multiple_of(unit)
+        .map_or(pos, |end| end.min(pos));
     let guard = inode.lock_invalidate();
-    inode.zero_range(size, pos - size, &guard)
+    inode.zero_range(size, end - size, &guard)
 }
 
 /// # Safety
@@ -189,6 +194,20 @@ unsafe fn direct_write<T: Complete>(
     }
 }
 
+/// A device that checks or mirrors what it writes needs data that user space cannot change meanwhile.
+///
+/// # Safety
+///
+/// `inode` is valid.
+unsafe fn stable_flag(inode: *mut bindings::inode) -> u32 {
+    // SAFETY: By the contract.
+    if unsafe { bindings::vfs_helper_mapping_stable_writes(inode) } {
+        bindings::VFS_CONST_IOMAP_DIO_BOUNCE
+    } else {
+        0
+    }
+}
+
 /// Writes directly if it is a pure overwrite; else `-EAGAIN` and nothing was done.
 ///
 /// # Safety
@@ -226,7 +245,7 @@ unsafe fn overwrite_shared<T: Complete>(
             iter,
             iomap::ops::<T>(),
             iomap::dio_ops::<T>(iomap::Dio::Overwrite),
-            bindings::VFS_CONST_IOMAP_DIO_OVERWRITE_ONLY,
+            bindings::VFS_CONST_IOMAP_DIO_OVERWRITE_ONLY | stable_flag(inode),
             ptr::null_mut(),
             0,
         )
@@ -264,7 +283,7 @@ unsafe fn direct_write_exclusive<T: Complete>(
             iter,
             iomap::ops::<T>(),
             iomap::dio_ops::<T>(iomap::Dio::Allocate),
-            bindings::VFS_CONST_IOMAP_DIO_FORCE_WAIT,
+            bindings::VFS_CONST_IOMAP_DIO_FORCE_WAIT | stable_flag(inode),
             ptr::null_mut(),
             0,
         )

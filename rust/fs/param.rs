@@ -40,7 +40,7 @@ impl Choice {
 ///
 /// # Invariants
 ///
-/// `type_` is one of the functions that [`Spec::value`] tells apart, and `data` is null or a
+/// `type_` is one of the functions that `Spec::value` tells apart, and `data` is null or a
 /// terminated table of choices.
 #[repr(transparent)]
 pub struct Spec(bindings::fs_parameter_spec);

@@ -2,7 +2,7 @@
 
 //! The callbacks of `struct iomap_ops` and `struct iomap_write_ops`.
 
-use super::{BeginFlags, MapFlags, MapKind, Mapping};
+use super::{read, BeginFlags, MapFlags, MapKind, Mapping};
 use crate::{bindings, fs::Complete, inode::Inode};
 use core::marker::PhantomData;
 use kernel::{error::from_result, prelude::*};
@@ -75,7 +75,7 @@ pub(super) unsafe fn fill(
 /// # Safety
 ///
 /// `iomap` is valid and was filled in by `fill`.
-unsafe fn read(iomap: *const bindings::iomap) -> Mapping {
+unsafe fn mapping_of(iomap: *const bindings::iomap) -> Mapping {
     // SAFETY: By the contract.
     let iomap = unsafe { &*iomap };
     Mapping {
@@ -108,6 +108,11 @@ impl<T: Complete> VTable<T> {
     const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
         iomap_valid: if T::HAS_MAPPING_VALID {
             Some(Self::valid)
+        } else {
+            None
+        },
+        read_folio_range: if T::HAS_SUBMIT_IO {
+            Some(read::read_folio_range::<T>)
         } else {
             None
         },
@@ -158,7 +163,7 @@ impl<T: Complete> VTable<T> {
         iomap: *mut bindings::iomap,
     ) -> c_int {
         // SAFETY: By the contract `begin` has filled it in.
-        let mapping = unsafe { read(iomap) };
+        let mapping = unsafe { mapping_of(iomap) };
         if T::HAS_PUNCH_DELALLOC
             && mapping.kind == MapKind::Delalloc
             && mapping.flags.contains(MapFlags::NEW)

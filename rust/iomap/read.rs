@@ -2,10 +2,13 @@
 
 //! Buffered reads: `struct iomap_read_ops`.
 
-use super::{announce, ioend, map, Io};
+use super::{announce, ended, ioend, map, Io};
 use crate::{bindings, fs::Complete};
 use core::{marker::PhantomData, ptr};
-use kernel::prelude::*;
+use kernel::{
+    error::{from_result, to_result},
+    prelude::*,
+};
 
 struct VTable<T>(PhantomData<T>);
 
@@ -69,6 +72,33 @@ unsafe extern "C" fn end_read<T: Complete>(bio: *mut bindings::bio) {
             ioend::defer::<T>(ioend);
         }
     }
+}
+
+/// Reads the rest of a block that is written in part, and waits for it.
+///
+/// # Safety
+///
+/// Called by iomap in process context, with a locked folio of a regular file of this filesystem.
+pub(super) unsafe extern "C" fn read_folio_range<T: Complete>(
+    iter: *const bindings::iomap_iter,
+    folio: *mut bindings::folio,
+    pos: i64,
+    len: usize,
+) -> c_int {
+    let io = Io {
+        write: false,
+        bytes: len as u64,
+    };
+    from_result(|| {
+        // SAFETY: By the contract; the folio keeps the inode.
+        unsafe {
+            announce::<T>((*iter).inode, io)?;
+            let ret = bindings::vfs_helper_read_folio_range(iter, folio, pos, len);
+            ended::<T>((*iter).inode, io);
+            to_result(ret)?;
+        }
+        Ok(0)
+    })
 }
 
 /// # Safety

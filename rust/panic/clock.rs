@@ -10,6 +10,7 @@ use crate::bindings;
 ///
 /// Context: any, NMI included. May step back by a little while the timekeeper is being updated:
 /// bound loops by a count as well.
+#[inline]
 pub fn mono_ns() -> u64 {
     // SAFETY: Made for any context.
     unsafe { bindings::ktime_get_mono_fast_ns() }
@@ -18,6 +19,7 @@ pub fn mono_ns() -> u64 {
 /// Nanoseconds since 1970.
 ///
 /// Context: any, NMI included. May step as [`mono_ns`] may, and when the time of day is set.
+#[inline]
 pub fn real_ns() -> u64 {
     // SAFETY: Made for any context.
     unsafe { bindings::ktime_get_real_fast_ns() }

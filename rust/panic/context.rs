@@ -27,6 +27,7 @@ pub struct Context {
 
 impl Context {
     /// This very place. Context: any, NMI included.
+    #[inline]
     pub fn current() -> Self {
         let mut comm = [0; 16];
         // SAFETY: Reads of this CPU's state and the current task; `comm` has the length that is
@@ -48,12 +49,14 @@ impl Context {
 
 /// The CPU that this runs on. It may be another one by the time this returns, unless preemption is
 /// off. Context: any, NMI included.
+#[inline]
 pub fn cpu() -> u32 {
     // SAFETY: Reads a number.
     unsafe { bindings::vfs_helper_cpu() }
 }
 
 /// Panics with `message`, for those who were told to.
+#[inline]
 pub fn trigger(message: &CStr) -> ! {
     // SAFETY: The format takes one string. The function does not return.
     unsafe {
@@ -66,12 +69,14 @@ pub fn trigger(message: &CStr) -> ! {
 
 /// `panic_timeout`: seconds from a panic to the reboot; 0 halts, negative reboots at once. Context:
 /// any, NMI included.
+#[inline]
 pub fn timeout() -> i32 {
     // SAFETY: A plain variable that `sysctl` may change at any time.
     unsafe { ptr::read_volatile(&raw const bindings::panic_timeout) }
 }
 
 /// Sets `panic_timeout`. Context: any, NMI included.
+#[inline]
 pub fn set_timeout(seconds: i32) {
     // SAFETY: As above; stores of an `int` do not tear.
     unsafe { ptr::write_volatile(&raw mut bindings::panic_timeout, seconds) };
@@ -80,6 +85,7 @@ pub fn set_timeout(seconds: i32) {
 /// Whether a crash kernel is loaded: then `panic()` starts it before any notifier, unless the
 /// kernel was started with `crash_kexec_post_notifiers`, which modules cannot see. Context: any,
 /// NMI included.
+#[inline]
 pub fn kexec_crash_loaded() -> bool {
     // SAFETY: Reads a pointer.
     unsafe { bindings::vfs_helper_kexec_crash_loaded() }
@@ -89,12 +95,14 @@ pub fn kexec_crash_loaded() -> bool {
 /// platform cannot.
 ///
 /// Context: panic context.
+#[inline]
 pub fn emergency_restart() {
     // SAFETY: For use where nothing else can be relied on.
     unsafe { bindings::emergency_restart() };
 }
 
 /// Tells the CPU that this is a loop which waits. Context: any, NMI included.
+#[inline]
 pub fn cpu_relax() {
     // SAFETY: A hint.
     unsafe { bindings::vfs_helper_cpu_relax() };
