@@ -80,6 +80,12 @@ impl Engine {
         }
     }
 
+    /// From now on every request to the device and every change in memory fails with `EIO`.
+    pub(crate) fn shut_down(&self) {
+        self.disk.shut_down();
+        self.volume().store().fail();
+    }
+
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }

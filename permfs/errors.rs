@@ -60,7 +60,7 @@ impl Mount {
         );
         match action {
             OnError::RemountRo => sb.force_read_only(),
-            OnError::Shutdown => self.engine().disk().shut_down(),
+            OnError::Shutdown => self.engine().shut_down(),
             OnError::Panic => vfs::panic::trigger(c"permfs: error in metadata with errors=panic"),
         }
     }

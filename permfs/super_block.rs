@@ -254,6 +254,6 @@ impl SuperOperations for PermFs {
     }
 
     fn shutdown(sb: &SuperBlock<Self>) {
-        sb.data().engine.disk().shut_down();
+        sb.data().engine.shut_down();
     }
 }

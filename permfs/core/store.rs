@@ -279,8 +279,8 @@ impl<D: BlockDevice> Store<D> {
         self.slot.set_epochs(self.epoch.number, self.durable);
     }
 
-    /// From now on changes are refused.
-    fn fail(&mut self) {
+    /// From now on changes are refused, with `EIO`.
+    pub fn fail(&mut self) {
         self.failed = true;
         self.slot.failed();
     }
