@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A panic while volumes are being mounted and unmounted, and one with I/O in flight, each leave a whole record that
+# says so honestly, and volumes that mount and are clean. (By the filesystem's own decision: the-errors-option-decides.sh.)
+. "$(dirname "$0")/lib.sh"
+
+one=$(disk one 128M)
+two=$(disk two 128M)
+erst=(--erst "$DIR/store")
+checked='for d in a b; do
+	fsck.permfs -n /dev/vd$d; mkdir -p /mnt/$d && mount -t permfs /dev/vd$d /mnt/$d || exit 9
+	[ "$(cat /mnt/$d/kept)" = kept ] || exit 9
+	umount /mnt/$d && fsck.permfs -n /dev/vd$d || exit 9
+done'
+
+# One volume comes and goes as fast as it can. The other's device takes a tenth of a second a request, and the panic comes while
+# its mount waits for one: mounting is what the record has to say, and that something is in flight.
+vm_panic 'sysrq triggered crash' "${erst[@]}" --disk "$one" --disk "$two,throttling.iops-total=10,cache=none" -- '
+	mkdir /mnt/a /mnt/b
+	for d in a b; do
+		mkfs.permfs -q /dev/vd$d && mount -t permfs /dev/vd$d /mnt/$d && echo kept >/mnt/$d/kept || exit 9
+		umount /mnt/$d || exit 9
+	done
+	(while :; do mount -t permfs /dev/vda /mnt/a; touch /mnt/a/new; umount /mnt/a; done) 2>/dev/null &
+	sleep 3
+	mount -t permfs /dev/vdb /mnt/b &
+	waiting=0
+	until [ "$waiting" -ge 3 ]; do read -r reads _ </sys/block/vdb/inflight; [ "$reads" = 0 ] && waiting=0 || waiting=$((waiting + 1)); done
+	echo c >/proc/sysrq-trigger'
+
+# Four writers on a device of thirty requests a second: some of theirs are always under way.
+vm_panic 'sysrq triggered crash' "${erst[@]}" --disk "$one" --disk "$two,throttling.iops-total=30,cache=none" -- "
+	$GUEST/panic-record.sh '.volumes_mounted == 1 or .volumes_mounted == 2' 'any(.volumes[]; .name == \"vdb\" and .state == \"mounting\")' \
+		'(.volumes[] | select(.name == \"vdb\") | .in_flight) >= 1' '.outcome.drained == false and .outcome.in_flight >= 1' || exit 9
+	$checked
+	mount -t permfs /dev/vdb /mnt/b || exit 9
+	for i in {1..4}; do
+		(while :; do dd if=/dev/zero of=/mnt/b/\$i bs=256k count=8 oflag=direct conv=notrunc; done) 2>/dev/null &
+	done
+	(while :; do echo more >>/mnt/b/5; sync /mnt/b/5; done) &
+	sleep 6
+	echo c >/proc/sysrq-trigger"
+
+vm_status 0 "${erst[@]}" --disk "$one" --disk "$two" -- "
+	$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0] | .name == \"vdb\" and .state == \"mounted\"' \
+		'.volumes[0] | .in_flight >= 1 and .in_flight <= 64 and .drain.drained == false and .drain.in_flight >= 1' \
+		'.volumes[0].durable_epoch >= 1' '.outcome | .drained == false and .flush == \"not-attempted\"' || exit 1
+	$checked
+	$GUEST/kernel-is-quiet.sh"
