@@ -11,33 +11,68 @@ use anyhow::{Context, Result};
 use crate::ack::{Content, Kind};
 use crate::copy::{write_new, Job};
 use crate::rng::Rng;
+use crate::sources::Source;
 
 /// Ends the name of a file that is about to replace another; such a file is nobody's promise.
 const REPLACEMENT: &str = ".replacement";
 
-/// Changes files until the number of changes that the caller asked for is reached, or for ever. Writer `number` takes
-/// every `threads`-th file, so that each file's promises come from one writer, in order.
-pub(crate) fn run(job: &Job<'_>, number: usize) -> Result<()> {
-    let threads = job.args.threads.max(1);
-    let mine: Vec<_> = job.sources.iter().skip(number).step_by(threads).collect();
-    let mut rng = Rng::new(job.args.seed.wrapping_mul(31).wrapping_add(number as u64));
-    while !mine.is_empty()
-        && job
-            .args
-            .changes
-            .is_none_or(|max| job.progress.changes.load(Ordering::Relaxed) < max)
-    {
-        let source = mine[rng.below(mine.len() as u64) as usize];
-        let target = job.args.to.join(&source.path);
-        let done = match rng.below(4) {
-            0 | 1 => append(job, &target, &source.path, &mut rng),
-            2 => replace(job, &target, &source.path, &mut rng),
-            _ => unlink_and_write(job, &target, &source.path, &mut rng),
+/// One writer's changes. It changes only files that it has copied and acknowledged itself, so that all promises about a
+/// file come from one writer, in order.
+pub(crate) struct Changes<'a> {
+    job: &'a Job<'a>,
+    mine: Vec<&'a Source>,
+    rng: Rng,
+}
+
+impl<'a> Changes<'a> {
+    pub(crate) fn new(job: &'a Job<'a>, number: usize) -> Self {
+        let rng = Rng::new(job.args.seed.wrapping_mul(31).wrapping_add(number as u64));
+        Changes {
+            job,
+            mine: Vec::new(),
+            rng,
+        }
+    }
+
+    /// Takes note of a file that was acknowledged, and makes a change if it is time for one.
+    pub(crate) fn copied(&mut self, source: &'a Source) -> Result<()> {
+        self.mine.push(source);
+        match (self.mine.len() as u64).checked_rem(self.job.args.change_every) {
+            Some(0) => self.one(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes changes until the number that the caller asked for is reached, or for ever.
+    pub(crate) fn go_on(&mut self) -> Result<()> {
+        while !self.mine.is_empty() && self.wanted() {
+            self.one()?;
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> bool {
+        let done = self.job.progress.changes.load(Ordering::Relaxed);
+        self.job.args.changes.is_none_or(|max| done < max)
+    }
+
+    fn one(&mut self) -> Result<()> {
+        let Some(source) = self
+            .mine
+            .get(self.rng.below(self.mine.len() as u64) as usize)
+        else {
+            return Ok(());
+        };
+        let target = self.job.args.to.join(&source.path);
+        let done = match self.rng.below(4) {
+            0 | 1 => append(self.job, &target, &source.path, &mut self.rng),
+            2 => replace(self.job, &target, &source.path, &mut self.rng),
+            _ => unlink_and_write(self.job, &target, &source.path, &mut self.rng),
         };
         done.with_context(|| format!("cannot change {}", target.display()))?;
-        job.progress.changes.fetch_add(1, Ordering::Relaxed);
+        self.job.progress.changes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Bytes that no source file holds, of a random length up to 16 KiB.

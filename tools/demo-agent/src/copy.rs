@@ -4,16 +4,18 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{anyhow, Context, Result};
 
 use crate::ack::{Channel, Content, Kind};
+use crate::churn::Changes;
 use crate::panicker::{self, Progress};
+use crate::rng::Rng;
 use crate::sources::{self, Source};
-use crate::{churn, CopyArgs};
+use crate::CopyArgs;
 
 /// What the writers share.
 pub(crate) struct Job<'a> {
@@ -26,7 +28,10 @@ pub(crate) struct Job<'a> {
 }
 
 pub(crate) fn run(args: &CopyArgs) -> Result<ExitCode> {
-    let sources = sources::list(&args.sources)?;
+    let mut sources = sources::list(&args.sources)?;
+    if args.shuffle {
+        Rng::new(args.seed).shuffle(&mut sources);
+    }
     if sources.is_empty() {
         return Err(anyhow!("there is no file to copy"));
     }
@@ -44,12 +49,18 @@ pub(crate) fn run(args: &CopyArgs) -> Result<ExitCode> {
             .map(|number| {
                 scope.spawn({
                     let job = &job;
-                    move || writer(job, number)
+                    move || {
+                        // The others would wait for a panic whose conditions cannot come any more.
+                        if let Err(error) = writer(job, number) {
+                            eprintln!("demo-agent: {error:#}");
+                            process::exit(2);
+                        }
+                    }
                 })
             })
             .collect();
         for writer in writers {
-            writer.join().map_err(|_| anyhow!("a writer panicked"))??;
+            writer.join().map_err(|_| anyhow!("a writer panicked"))?;
         }
         // The panic is still to come if the changes were limited: the scope waits for it.
         anyhow::Ok(())
@@ -78,6 +89,7 @@ fn make_folders(to: &Path, sources: &[Source]) -> Result<()> {
 }
 
 fn writer(job: &Job<'_>, number: usize) -> Result<()> {
+    let mut changes = Changes::new(job, number);
     while let Some(source) = job.sources.get(job.next.fetch_add(1, Ordering::Relaxed)) {
         let data = fs::read(&source.file)
             .with_context(|| format!("cannot read {}", source.file.display()))?;
@@ -87,8 +99,9 @@ fn writer(job: &Job<'_>, number: usize) -> Result<()> {
             .say(Kind::Have, &Content::of(&data), &source.path)?;
         job.progress.files.fetch_add(1, Ordering::Relaxed);
         job.progress.bytes.fetch_add(source.len, Ordering::Relaxed);
+        changes.copied(source)?;
     }
-    churn::run(job, number)
+    changes.go_on()
 }
 
 /// A new file with `data`, on stable storage when this returns.

@@ -56,6 +56,12 @@ struct CopyArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Copy in a random order, not the largest files first
+    #[arg(long)]
+    shuffle: bool,
+    /// Change a copied file after every N files that a writer has copied [default: only when all are copied]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    change_every: u64,
     /// Stop after this many changes to copied files [default: never]
     #[arg(long)]
     changes: Option<u64>,

@@ -295,6 +295,8 @@ mod tests {
             ack: ack.clone(),
             threads: 3,
             seed: 7,
+            shuffle: true,
+            change_every: 3,
             changes: Some(200),
             panic,
         };
