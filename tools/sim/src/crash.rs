@@ -24,6 +24,8 @@ pub enum Cut {
     Back(usize),
     /// Some units, by this seed.
     Some(u64),
+    /// All of it, but the power went in the middle of this unit.
+    Garbled(usize),
 }
 
 /// A crash: when, and what becomes of what was not durable, in the order of submission.
@@ -33,6 +35,13 @@ pub struct Crash {
     pub point: usize,
     /// One for each write in question.
     pub cuts: Vec<Cut>,
+}
+
+/// Whether a write is metadata, which must bear to have a unit spoilt: its checksums say so.
+fn is_metadata(write: &Write) -> bool {
+    write
+        .data
+        .starts_with(&permfs_core::format::MAGIC.to_le_bytes())
 }
 
 /// A walk along a log, at each point of which the disk could lose power.
@@ -99,6 +108,12 @@ impl<'a> Walk<'a> {
         self.tail.iter().filter(|(_, durable)| !durable).count()
     }
 
+    /// All writes that are not durable, in the order of submission.
+    fn in_question(&self) -> impl Iterator<Item = &'a Write> + '_ {
+        let cached = self.tail.iter().filter(|(_, durable)| !durable);
+        cached.map(|(w, _)| *w).chain(self.in_flight())
+    }
+
     /// What is on the disk after `crash`, which is at this point.
     pub fn image(&self, crash: &Crash) -> Image {
         let mut image = self.durable.clone();
@@ -135,7 +150,8 @@ impl<'a> Walk<'a> {
                 found.push((0..all).map(|j| cut(j == i)).collect());
             }
             for _ in 0..24 {
-                found.push((0..all).map(|_| self.random_cut(rng)).collect());
+                let cuts = self.in_question().map(|w| self.random_cut(w, rng));
+                found.push(cuts.collect());
             }
         }
         // Torn writes, with all of the others there and with none.
@@ -155,6 +171,21 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        for (i, write) in self.in_question().take(2 * EXHAUSTIVE).enumerate() {
+            if is_metadata(write) {
+                let unit = rng.index(write.data.len() / self.caps.sector_size);
+                for others in [false, true] {
+                    let one = |j| {
+                        if i == j {
+                            Cut::Garbled(unit)
+                        } else {
+                            cut(others)
+                        }
+                    };
+                    found.push((0..all).map(one).collect());
+                }
+            }
+        }
         let is_new = |cuts: &Vec<Cut>| !again || cuts[cached..].iter().any(|&c| c != Cut::None);
         found.retain(is_new);
         let point = self.point;
@@ -166,15 +197,14 @@ impl<'a> Walk<'a> {
 
     /// `count` crashes by chance.
     pub fn random(&self, rng: &mut Rng, count: usize) -> Vec<Crash> {
-        let all = self.cached() + self.in_flight().len();
         let point = self.point;
         let one = |rng: &mut Rng| {
             // All there, nothing there, and mixtures of any degree.
             let much = rng.below(5);
-            let cuts = (0..all).map(|_| match much {
+            let cuts = self.in_question().map(|write| match much {
                 0 => Cut::None,
                 1 => Cut::All,
-                _ => self.random_cut(rng),
+                _ => self.random_cut(write, rng),
             });
             Crash {
                 point,
@@ -184,11 +214,14 @@ impl<'a> Walk<'a> {
         (0..count).map(|_| one(rng)).collect()
     }
 
-    fn random_cut(&self, rng: &mut Rng) -> Cut {
-        match rng.below(8) {
-            0..=2 => Cut::None,
-            3..=5 => Cut::All,
-            6 => Cut::Front(rng.index(16) + 1),
+    fn random_cut(&self, write: &Write, rng: &mut Rng) -> Cut {
+        match rng.below(24) {
+            0..=8 => Cut::None,
+            9..=17 => Cut::All,
+            18..=20 => Cut::Front(rng.index(16) + 1),
+            21 if is_metadata(write) => {
+                Cut::Garbled(rng.index(write.data.len() / self.caps.sector_size))
+            }
             _ => Cut::Some(rng.number()),
         }
     }
@@ -208,6 +241,7 @@ fn apply(image: &mut Image, write: &Write, cut: Cut, unit: usize) {
         Cut::Some(seed) => Rng::new(seed),
         _ => Rng::new(0),
     };
+    let unit_sectors = unit / SECTOR;
     for (n, piece) in write.data.chunks(unit).enumerate() {
         let there = match cut {
             Cut::None => false,
@@ -215,9 +249,19 @@ fn apply(image: &mut Image, write: &Write, cut: Cut, unit: usize) {
             Cut::Front(units) => n < units,
             Cut::Back(units) => n >= units,
             Cut::Some(_) => rng.one_in(2),
+            Cut::Garbled(unit) if unit == n => {
+                // The first half is new, the second what was there.
+                let half = piece.len() / 2;
+                let mut mixed = vec![0; piece.len()];
+                image.read(write.sector + (n * unit_sectors) as u64, &mut mixed);
+                mixed[..half].copy_from_slice(&piece[..half]);
+                image.write(write.sector + (n * unit_sectors) as u64, &mixed);
+                false
+            }
+            Cut::Garbled(_) => true,
         };
         if there {
-            image.write(write.sector + (n * unit / SECTOR) as u64, piece);
+            image.write(write.sector + (n * unit_sectors) as u64, piece);
         }
     }
 }

@@ -178,23 +178,24 @@ impl Workload {
 
     fn commits_every(&self) -> u64 {
         match self.style {
-            Style::Short | Style::Halves => 3,
+            Style::Halves => 2,
+            Style::Short => 3,
             _ => 5,
         }
     }
 
     /// Commits, checkpoints, and their halves.
     fn durability(&mut self) -> Done {
-        let halves = self.style == Style::Halves || self.rng.one_in(4);
-        match self.rng.below(10) {
+        let halves = self.style == Style::Halves || self.rng.one_in(2);
+        match self.rng.below(12) {
             0..=3 if halves => self.driver.seal(),
             4 if halves => self.driver.write_sealed(),
-            5..=7 if halves => {
+            5..=8 if halves => {
                 let max = 1 + self.rng.index(12);
                 self.driver.begin_batch(max)
             }
-            8 => self.driver.checkpoint(),
-            9 if self.discard => self.driver.discard(),
+            9 => self.driver.checkpoint(),
+            10 if self.discard => self.driver.discard(),
             _ => self.driver.sync(),
         }
     }
