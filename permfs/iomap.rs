@@ -92,15 +92,16 @@ impl Op<'_> {
         }
     }
 
-    /// `want.first` lies in `run` of the write map.
+    /// `want.first` lies in `run` of the write map. Chosen blocks are new until their data has ended up
+    /// in the extent map: whatever the page cache does not hold of them was never written.
     fn of_run(&self, run: Run, want: Blocks) -> Mapping {
         let skip = want.first - run.logical;
         let len = (run.len - skip).min(want.len());
-        let kind = match run.state {
-            State::Delayed => MapKind::Delalloc,
-            State::Chosen(phys) => MapKind::Mapped((phys + skip) * BLOCK),
+        let (kind, flags) = match run.state {
+            State::Delayed => (MapKind::Delalloc, MapFlags::NONE),
+            State::Chosen(phys) => (MapKind::Mapped((phys + skip) * BLOCK), MapFlags::NEW),
         };
-        self.mapping(want.first, len, kind, MapFlags::NONE)
+        self.mapping(want.first, len, kind, flags)
     }
 
     /// None of `want` is in the write map: the extent map tells.
@@ -260,6 +261,18 @@ pub(crate) fn forget_behind(inode: &Inode<PermFs>, size: u64) -> Result {
     locked(inode, |mut op| op.forget(blocks))
 }
 
+/// New blocks read as zeroes: the device still has there what was in them before.
+fn to_read(found: Mapping) -> Mapping {
+    match found.kind {
+        MapKind::Mapped(addr) if found.flags.contains(MapFlags::NEW) => Mapping {
+            kind: MapKind::Unwritten(addr),
+            flags: MapFlags::NONE,
+            ..found
+        },
+        _ => found,
+    }
+}
+
 #[vtable]
 impl IomapOperations for PermFs {
     fn begin(inode: &Inode<Self>, pos: u64, len: u64, flags: BeginFlags) -> Result<Mapping> {
@@ -268,7 +281,7 @@ impl IomapOperations for PermFs {
             let found = op.find(want)?;
             let hole = matches!(found.kind, MapKind::Hole);
             if !flags.write() || flags.report() || (flags.zero() && hole) {
-                return Ok(found);
+                return Ok(to_read(found));
             }
             let run = Blocks {
                 first: found.offset / BLOCK,

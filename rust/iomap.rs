@@ -175,7 +175,9 @@ pub trait IomapOperations: FileSystem {
     ///   space that this call has reserved.
     /// - For a direct write: [`MapKind::Mapped`], with [`MapFlags::NEW`] if the blocks were chosen
     ///   now.
-    /// - A range whose blocks are chosen and whose data is on its way is [`MapKind::Mapped`] there.
+    /// - Blocks that were chosen for writeback and are not in the map yet: to write,
+    ///   [`MapKind::Mapped`] with [`MapFlags::NEW`]; to read, [`MapKind::Unwritten`]. What the page
+    ///   cache does not hold of them was never written, and the device has old data there.
     ///
     /// # Errors
     ///
