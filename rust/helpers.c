@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Functions for what C has only as inline functions or macros. They decide nothing: the argument for each call
- * stands at the Rust side.
+ * Functions for what C has only as inline functions or macros. They decide nothing: the argument
+ * for each call stands at the Rust side.
  */
 #include "bindings_helper.h"
 
@@ -54,7 +54,8 @@ void vfs_helper_fill_statfs(struct super_block *sb, struct kstatfs *buf, u64 fsi
 	buf->f_fsid = u64_to_fsid(fsid);
 }
 
-struct kmem_cache *vfs_helper_kmem_cache_create(const char *name, unsigned int size, unsigned int align,
+struct kmem_cache *vfs_helper_kmem_cache_create(const char *name, unsigned int size,
+						unsigned int align,
 						void (*ctor)(void *))
 {
 	return kmem_cache_create(name, size, align, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
@@ -244,7 +245,8 @@ const unsigned char *vfs_helper_d_name(const struct dentry *dentry, unsigned int
 	return dentry->d_name.name;
 }
 
-bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type)
+bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+			 unsigned int type)
 {
 	return dir_emit(ctx, name, len, ino, type);
 }
@@ -382,7 +384,8 @@ void vfs_helper_end_buffered_read(struct bio *bio)
 }
 
 /* As iomap_bio_read_folio_range_sync(), which modules do not see. */
-int vfs_helper_read_folio_range(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len)
+int vfs_helper_read_folio_range(const struct iomap_iter *iter, struct folio *folio,
+				loff_t pos, size_t len)
 {
 	const struct iomap *srcmap = iomap_iter_srcmap(iter);
 	struct bio_vec bvec;
@@ -422,12 +425,14 @@ bool vfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work
 	return queue_work(wq, work);
 }
 
-bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs)
+bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+				   unsigned int msecs)
 {
 	return queue_delayed_work(wq, work, msecs_to_jiffies(msecs));
 }
 
-bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs)
+bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+				 unsigned int msecs)
 {
 	return mod_delayed_work(wq, work, msecs_to_jiffies(msecs));
 }
@@ -478,8 +483,8 @@ bool vfs_helper_bdev_read_only(struct block_device *bdev)
 }
 
 /*
- * Memory that a bio can point at: the linear map or vmalloc space, not the image of a module. Aligned for the device,
- * and so that no page boundary is inside of a logical block.
+ * Memory that a bio can point at: the linear map or vmalloc space, not the image of a module.
+ * Aligned for the device, and so that no page boundary is inside of a logical block.
  */
 bool vfs_helper_buffer_is_dmaable(struct block_device *bdev, const void *ptr)
 {
@@ -503,7 +508,8 @@ void vfs_helper_bio_read_done(void *ptr, unsigned int len)
 		invalidate_kernel_vmap_range(ptr, len);
 }
 
-struct bio *vfs_helper_bio_alloc(struct block_device *bdev, unsigned short vecs, blk_opf_t opf, u64 sector)
+struct bio *vfs_helper_bio_alloc(struct block_device *bdev, unsigned short vecs,
+				 blk_opf_t opf, u64 sector)
 {
 	struct bio *bio = bio_alloc(bdev, vecs, opf, GFP_NOIO);
 

@@ -85,9 +85,7 @@ pub enum Kind {
 }
 
 /// Head of every metadata block. 64 bytes.
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct BlockHeader {
     /// [`MAGIC`].
@@ -164,9 +162,7 @@ pub const FEATURE_RO_COMPAT: u64 = 0;
 pub const FEATURE_INCOMPAT: u64 = 0;
 
 /// Root of a tree as it stands in a block. 16 bytes.
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct TreeRoot {
     /// Block of the root node, 0 for an empty tree.
@@ -178,9 +174,7 @@ pub struct TreeRoot {
 }
 
 /// Payload of the state block.
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct State {
     /// Inodes by number.
@@ -199,9 +193,7 @@ pub struct State {
 pub const SUMMARY_UNINIT: u32 = 1;
 
 /// What is known of a shard without its bitmap. 16 bytes.
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct SummaryEntry {
     /// Free blocks according to the bitmap.
@@ -214,7 +206,16 @@ pub struct SummaryEntry {
 
 /// Run of a file's blocks. 16 bytes.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    KnownLayout,
+    Immutable,
     Unaligned,
 )]
 #[repr(C)]

@@ -306,7 +306,9 @@ fn panic_area(blocks: u64, wishes: &Wishes) -> (u32, u32) {
     let fit = u32::try_from(fit)
         .unwrap_or(DEFAULT_PANIC_SLOTS)
         .clamp(1, DEFAULT_PANIC_SLOTS);
-    let slots = wishes.panic_slots.unwrap_or(1 << fit.checked_ilog2().unwrap_or(0));
+    let slots = wishes
+        .panic_slots
+        .unwrap_or(1 << fit.checked_ilog2().unwrap_or(0));
     (slots, slot_blocks)
 }
 

@@ -118,7 +118,9 @@ impl WriteMap {
         }
         let mut added: u64 = 0;
         for i in 0..gaps.len() {
-            let Some(&(start, count)) = gaps.get(i) else { break };
+            let Some(&(start, count)) = gaps.get(i) else {
+                break;
+            };
             if let Err(e) = self.put(start, count, State::Delayed) {
                 for &(start, count) in gaps.iter().take(i) {
                     self.runs.remove(&start);

@@ -62,7 +62,7 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on a panic is kept for [`guarded`] and not printed.
+/// From now on a panic is kept for `guarded` and not printed.
 pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {
         let backtrace = std::backtrace::Backtrace::capture();
