@@ -9,6 +9,8 @@ import ctypes
 import errno
 import mmap
 import os
+import shutil
+import signal
 import stat
 import sys
 import time
@@ -42,6 +44,15 @@ def put(path, data=b"x"):
 def get(path):
     with open(path, "rb") as f:
         return f.read()
+
+
+def cold(path):
+    """What the device holds of the file: what is in memory is written and dropped first."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    return get(path)
 
 
 def names_are_created_looked_up_and_removed():
@@ -168,8 +179,9 @@ def readdir_gives_every_name_once_while_others_go():
 def truncate_cuts_and_extends_with_zeros():
     put("a", b"x" * 10000)
     os.truncate("a", 5000)
+    assert cold("a") == b"x" * 5000
     os.truncate("a", 9000)
-    assert get("a") == b"x" * 5000 + bytes(4000)
+    assert get("a") == b"x" * 5000 + bytes(4000) and cold("a") == b"x" * 5000 + bytes(4000)
     os.truncate("a", 0)
     assert get("a") == b"" and os.stat("a").st_blocks == 0
     os.truncate("a", 1 << 40)
@@ -197,7 +209,7 @@ def a_gap_behind_the_end_reads_as_zeros():
     os.pwrite(fd, b"z", 9000)
     os.fsync(fd)
     want = b"y" * 100 + bytes(2900) + b"z" + bytes(5999) + b"z"
-    assert os.pread(fd, 10000, 0) == want
+    assert os.pread(fd, 10000, 0) == want and cold("a") == want
     os.close(fd)
 
 
@@ -210,7 +222,7 @@ def append_mode_appends():
         os.write(two, b"2" * 100)
     os.close(one)
     os.close(two)
-    assert get("a") == b"0" + (b"1" * 100 + b"2" * 100) * 50
+    assert get("a") == b"0" + (b"1" * 100 + b"2" * 100) * 50 == cold("a")
 
 
 def mmap_writes_reach_the_file():
@@ -222,6 +234,70 @@ def mmap_writes_reach_the_file():
         m.flush()
     assert os.pread(fd, 4, 5000) == b"mmap" and os.pread(fd, 4, (1 << 20) - 4) == b"last"
     os.close(fd)
+
+
+def a_mapping_ends_with_the_file():
+    fd = os.open("a", os.O_CREAT | os.O_RDWR)
+    os.write(fd, b"m" * 8192)
+    with mmap.mmap(fd, 8192) as m:
+        os.ftruncate(fd, 6000)
+        m[6000:8192] = b"!" * 2192  # behind the end, in its page: allowed, and never the file's
+        m.flush()
+        os.ftruncate(fd, 5000)
+        os.ftruncate(fd, 8192)
+        assert m[4990:5010] == b"m" * 10 + bytes(10) and m[6000:8192] == bytes(2192)
+        m[8191:8192] = b"e"
+    os.close(fd)
+    assert cold("a") == b"m" * 5000 + bytes(3191) + b"e"
+    child = os.fork()
+    if child == 0:
+        with open("a", "r+b") as f, mmap.mmap(f.fileno(), 8192) as m:
+            os.ftruncate(f.fileno(), 0)
+            m[5000]
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] & 127 == signal.SIGBUS
+
+
+def a_private_mapping_is_private():
+    put("a", b"p" * 4096)
+    with open("a", "r+b") as f, mmap.mmap(f.fileno(), 4096, access=mmap.ACCESS_COPY) as m:
+        m[:4] = b"mine"
+        assert m[:6] == b"minepp"
+    assert cold("a") == b"p" * 4096
+
+
+def direct_io_at_the_end_and_in_holes():
+    page = mmap.mmap(-1, 4096)
+    fd = os.open("a", os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+    os.ftruncate(fd, 10000)
+    page.write(b"!" * 4096)
+    assert os.preadv(fd, [page], 8192) == 1808 and page[:1808] == bytes(1808)
+    assert os.preadv(fd, [page], 12288) == 0
+    page[:] = b"d" * 4096
+    assert os.pwrite(fd, page, 4096) == 4096
+    os.close(fd)
+    assert get("a") == bytes(4096) + b"d" * 4096 + bytes(1808)
+    assert os.stat("a").st_blocks == 8
+
+
+def direct_writes_and_buffered_reads_at_once():
+    size = 1 << 20
+    put("a", b"0" * size)
+    child = os.fork()
+    if child == 0:
+        fd = os.open("a", os.O_RDWR | os.O_DIRECT)
+        page = mmap.mmap(-1, 65536)
+        for n in range(1, 10):
+            page[:] = b"%d" % n * 65536
+            for at in range(0, size, 65536):
+                os.pwrite(fd, page, at)
+        os._exit(0)
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        data = get("a")
+        assert len(data) == size
+        for at in range(0, size, 4096):
+            assert len(set(data[at:at + 4096])) == 1, "a torn page"
+    assert get("a") == b"9" * size
 
 
 def direct_io_and_the_page_cache_agree():
@@ -305,6 +381,106 @@ def statfs_tells_space():
     assert before.f_bfree - os.statvfs(".").f_bfree < 64
 
 
+def sizes_have_a_limit():
+    fd = os.open("a", os.O_CREAT | os.O_RDWR)
+    for call in (lambda: os.pwrite(fd, b"x", (1 << 63) - 2), lambda: os.ftruncate(fd, (1 << 63) - 1)):
+        fails(errno.EFBIG, call)
+    fails(errno.ENXIO, os.lseek, fd, 0, SEEK_DATA)
+    assert os.fstat(fd).st_size == 0
+    os.close(fd)
+
+
+def names_are_bytes():
+    names = [bytes([b]) for b in range(1, 256) if b not in b"./"] + [b"\xff" * 255, b"...", b"-" * 200]
+    for name in names:
+        put(b"./" + name, name)
+    assert sorted(os.listdir(b".")) == sorted(names)
+    for name in names:
+        assert get(b"./" + name) == name
+
+
+def deep_paths():
+    os.mkdir("top")
+    fd = os.open("top", os.O_RDONLY)
+    for n in range(120):
+        os.mkdir(f"level-{n}", dir_fd=fd)
+        fd, old = os.open(f"level-{n}", os.O_RDONLY, dir_fd=fd), fd
+        os.close(old)
+    os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.fsync(fd)
+    os.close(fd)
+    path = "top/" + "/".join(f"level-{n}" for n in range(120))
+    assert os.listdir(path) == ["bottom"]
+    os.rename("top", "moved")
+    assert os.listdir("moved" + path[3:]) == ["bottom"]
+
+
+def a_replaced_file_lives_on_for_who_has_it_open():
+    put("a", b"old" * 2000)
+    put("b", b"new")
+    with open("a", "rb") as f:
+        os.rename("b", "a")
+        os.sync()
+        assert f.read() == b"old" * 2000 and os.fstat(f.fileno()).st_nlink == 0
+    assert get("a") == b"new"
+
+
+def a_removed_directory_takes_no_names():
+    os.mkdir("d")
+    fd = os.open("d", os.O_RDONLY)
+    os.rmdir("d")
+    fails(errno.ENOENT, os.open, "x", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+    fails(errno.ENOENT, os.mkdir, "x", dir_fd=fd)
+    assert os.listdir(fd) == []
+    os.close(fd)
+
+
+def unlinking_while_listing_ends():
+    for i in range(3000):
+        os.close(os.open(f"{i:04}-{'x' * (i % 50)}", os.O_CREAT | os.O_WRONLY))
+    rounds = 0
+    while names := os.listdir("."):
+        for name in names[:1000]:
+            os.unlink(name)
+        rounds += 1
+    assert rounds == 3
+
+
+def data_is_copied_in_the_kernel():
+    data = os.urandom(300000)
+    put("a", data)
+    with open("a", "rb") as f, open("b", "wb") as g, open("c", "wb") as h:
+        assert os.copy_file_range(f.fileno(), g.fileno(), len(data)) > 0
+        at = 0
+        while at < len(data):
+            at += os.sendfile(h.fileno(), f.fileno(), at, len(data) - at)
+    assert data.startswith(get("b")) and get("c") == data
+
+
+def programs_run():
+    put("sh", b"#!/bin/sh\nexit 7\n")
+    os.chmod("sh", 0o755)
+    assert os.waitstatus_to_exitcode(os.system("./sh")) == 7
+    shutil.copy("/bin/true", "true")
+    assert os.system("./true") == 0
+    os.chmod("true", 0o644)
+
+
+def appenders_do_not_overwrite_each_other():
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            fd = os.open("a", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+            for _ in range(200):
+                os.write(fd, b"%d" % number * 99 + b"\n")
+            os._exit(0)
+        children.append(child)
+    assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+    lines = cold("a").split(b"\n")[:-1]
+    assert len(lines) == 800 and all(len(line) == 99 and len(set(line)) == 1 for line in lines)
+
+
 def many_files_in_many_directories():
     for d in range(20):
         os.makedirs(f"t/{d}")
@@ -317,7 +493,7 @@ def many_files_in_many_directories():
 
 CHECKS = [f for f in list(globals().values())
           if callable(f) and getattr(f, "__module__", "") == "__main__"
-          and f.__name__ not in ("rename2", "fails", "put", "get", "main")]
+          and f.__name__ not in ("rename2", "fails", "put", "get", "cold", "main")]
 
 
 def main():
