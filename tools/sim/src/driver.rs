@@ -3,7 +3,7 @@
 //! Does to the volume what the module would do, to the model the same, and tells the oracle.
 
 use crate::{
-    disk::SimDisk,
+    disk::{Event, SimDisk},
     model::{Kind, Model, Outcome},
     oracle::Oracle,
     pattern::WriteId,
@@ -88,8 +88,28 @@ pub struct Driver {
 impl Driver {
     /// Mounts the fresh volume on `disk`.
     pub fn new(disk: SimDisk, fault: Fault, discard: bool) -> Result<Self, String> {
-        let vol = mount(disk.clone(), false)?;
+        let mut driver = Self::mounted(disk, fault, discard)?;
+        driver.begin("mkfs")?;
+        Ok(driver)
+    }
+
+    /// Goes on, on `disk`, after a crash that has left the volume as it was after `step` of `before`.
+    pub fn after_crash(self, disk: SimDisk, step: usize, discard: bool) -> Result<Self, String> {
         let mut driver = Self {
+            clock: self.clock,
+            next_write: self.next_write,
+            model: self.oracle.steps[step].model.clone(),
+            ..Self::mounted(disk, self.fault, discard)?
+        };
+        driver.find_data()?;
+        driver.begin("recovered")?;
+        Ok(driver)
+    }
+
+    fn mounted(disk: SimDisk, fault: Fault, discard: bool) -> Result<Self, String> {
+        let mut vol = mount(disk.clone(), false)?;
+        vol.store().set_discard(discard);
+        Ok(Self {
             vol: Some(vol),
             oracle: Oracle::new(disk.caps()),
             disk,
@@ -104,18 +124,26 @@ impl Driver {
             batch: None,
             trouble: Trouble::None,
             dead: false,
+            // A crash in the first mount finds the first step, too.
             began: (0, 0),
-        };
-        driver.vol()?.store().set_discard(discard);
-        driver.step("mkfs".into())?;
-        driver.oracle.ack(0, 1);
-        Ok(driver)
+        })
     }
 
-    /// The workload is over; the volume is left as a panic would leave it.
-    pub fn into_oracle(mut self) -> Oracle {
+    fn begin(&mut self, what: &str) -> Done {
+        self.step(what.into())?;
+        self.oracle.ack(0, 1);
+        Ok(())
+    }
+
+    /// A panic: what is in memory is gone. The disk says what happened to it.
+    pub fn crash(&mut self, log: &[Event]) {
         self.vol = None;
-        self.oracle
+        self.oracle.finish(log);
+    }
+
+    /// The disk under the volume.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
     }
 
     fn vol(&mut self) -> Result<&mut Volume<SimDisk>, String> {
@@ -153,7 +181,8 @@ impl Driver {
             .last()
             .is_none_or(|s| s.hash != dump.hash())
         {
-            self.oracle.step(events, (first, last), what, dump);
+            let model = self.model.clone();
+            self.oracle.step(events, (first, last), what, dump, model);
         }
         Ok(())
     }

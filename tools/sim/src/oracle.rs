@@ -5,10 +5,12 @@
 use crate::{
     disk::{Caps, Event},
     image::{hash, BLOCK, PER_BLOCK, SECTOR},
+    model::Model,
     pattern::{self, WriteId},
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     rc::Rc,
 };
 
@@ -46,15 +48,45 @@ pub struct Step {
     pub what: String,
     /// The volume afterwards.
     pub dump: Rc<Dump>,
+    /// And the model.
+    pub model: Model,
     /// Its hash.
     pub hash: u64,
 }
 
+/// What a block of a file holds.
+enum Content {
+    /// Data of a write, and zeroes behind so many sectors.
+    Write(WriteId, u64),
+    /// What was found there after an earlier crash.
+    Found(Box<[u8]>),
+}
+
+impl Content {
+    /// Whether sector `s` of block `logical` of file `ino` looks like `bytes`.
+    fn is(&self, (ino, logical): (u64, u32), s: u64, bytes: &[u8]) -> bool {
+        match self {
+            Content::Write(id, valid) if s < *valid => {
+                bytes == pattern::sector(ino, u64::from(logical) * PER_BLOCK + s, *id)
+            }
+            Content::Write(..) => bytes.iter().all(|&b| b == 0),
+            Content::Found(block) => block.chunks(SECTOR).nth(s as usize) == Some(bytes),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Write(id, valid) => write!(f, "write {id} ({valid} sectors)"),
+            Content::Found(_) => f.write_str("what was there"),
+        }
+    }
+}
+
 /// One write of a file's block.
 struct BlockWrite {
-    id: WriteId,
-    /// Sectors from the start of the block that hold data; those behind are zero.
-    valid: u64,
+    content: Content,
     /// Event at the disk that it was.
     event: usize,
 }
@@ -98,7 +130,14 @@ impl Oracle {
     }
 
     /// Something visible was done.
-    pub fn step(&mut self, events: usize, epochs: (u64, u64), what: String, dump: Dump) {
+    pub fn step(
+        &mut self,
+        events: usize,
+        epochs: (u64, u64),
+        what: String,
+        dump: Dump,
+        model: Model,
+    ) {
         let hash = dump.hash();
         self.hashes.entry(hash).or_default().push(self.steps.len());
         self.steps.push(Step {
@@ -106,6 +145,7 @@ impl Oracle {
             epochs,
             what,
             dump: Rc::new(dump),
+            model,
             hash,
         });
     }
@@ -117,12 +157,23 @@ impl Oracle {
 
     /// Block `logical` of file `ino` enters the map with the next step; write `id` has filled it.
     pub fn mapped(&mut self, ino: u64, logical: u32, id: WriteId, valid: u64, event: usize) {
+        let content = Content::Write(id, valid);
+        self.enter((ino, logical), BlockWrite { content, event });
+    }
+
+    /// Block `logical` of file `ino` was in the map from the start, with this content.
+    pub fn found(&mut self, ino: u64, logical: u32, bytes: &[u8]) {
+        let content = Content::Found(bytes.into());
+        self.enter((ino, logical), BlockWrite { content, event: 0 });
+    }
+
+    fn enter(&mut self, block: (u64, u32), write: BlockWrite) {
         let place = Place {
             from: self.steps.len(),
             until: usize::MAX,
-            writes: vec![BlockWrite { id, valid, event }],
+            writes: vec![write],
         };
-        self.places.entry((ino, logical)).or_default().push(place);
+        self.places.entry(block).or_default().push(place);
     }
 
     /// It did not enter the map after all.
@@ -141,7 +192,8 @@ impl Oracle {
             .get_mut(&(ino, logical))
             .and_then(|p| p.last_mut())
         {
-            place.writes.push(BlockWrite { id, valid, event });
+            let content = Content::Write(id, valid);
+            place.writes.push(BlockWrite { content, event });
         }
     }
 
@@ -238,18 +290,15 @@ impl Oracle {
             if at * SECTOR as u64 >= size {
                 break;
             }
-            let like = |w: &&&BlockWrite| {
-                if s < w.valid {
-                    sector == pattern::sector(ino, at, w.id)
-                } else {
-                    sector.iter().all(|&b| b == 0)
-                }
-            };
-            if !writes.iter().any(|w| like(&w)) {
-                let ids: Vec<WriteId> = writes.iter().map(|w| w.id).collect();
+            if !writes
+                .iter()
+                .any(|w| w.content.is((ino, logical), s, sector))
+            {
+                let all: Vec<String> = writes.iter().map(|w| w.content.to_string()).collect();
                 return Err(format!(
-                    "sector {at} of inode {ino} is {}, not of a write in {ids:?}",
-                    pattern::describe(sector)
+                    "sector {at} of inode {ino} is {}, not of {}",
+                    pattern::describe(sector),
+                    all.join(" or ")
                 ));
             }
         }

@@ -161,7 +161,7 @@ impl Judge<'_> {
             }
         }
         let disk = SimDisk::new(image.clone(), self.caps, Lie::None);
-        let vol = self.recover(disk.clone(), "after the mount")?;
+        let (vol, _) = self.recover(disk.clone(), "after the mount")?;
         if depth.crash_again {
             drop(vol);
             self.crash_again(image, &disk, rng)
@@ -188,8 +188,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Mounts and compares.
-    fn recover(&self, disk: SimDisk, when: &str) -> Result<Volume<SimDisk>, String> {
+    /// Mounts and compares. Also says which step the volume is as after.
+    pub fn recover(&self, disk: SimDisk, when: &str) -> Result<(Volume<SimDisk>, usize), String> {
         let mut vol = mount(disk.clone(), false).map_err(|e| format!("{when}: {e}"))?;
         let dump = walk(&mut vol).map_err(|e| format!("{when}: {e}"))?.0;
         let steps = self.oracle.candidates(&dump, self.point);
@@ -207,15 +207,14 @@ impl Judge<'_> {
                 dump.inodes
             ));
         }
-        let mut outcome = Ok(());
+        let mut wrong = String::new();
         for step in steps {
-            outcome = self.data(&mut vol, &disk, &dump, step);
-            if outcome.is_ok() {
-                break;
+            match self.data(&mut vol, &disk, &dump, step) {
+                Ok(()) => return Ok((vol, step)),
+                Err(why) => wrong = why,
             }
         }
-        outcome.map_err(|e| format!("{when}: {e}"))?;
-        Ok(vol)
+        Err(format!("{when}: {wrong}"))
     }
 
     /// Compares what every file holds with what it held after `step`.

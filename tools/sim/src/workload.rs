@@ -3,12 +3,14 @@
 //! Workloads from a seed: what is done to the volume, in what order, and on what kind of disk.
 
 use crate::{
+    crash::Walk,
     disk::{Caps, Event, Lie, SimDisk},
     driver::{Done, Driver, Fault, Trouble},
     image::{Image, PER_BLOCK},
     model::{Kind, ROOT},
     oracle::{blocks_of, Oracle},
     rng::Rng,
+    verify::Judge,
 };
 use permfs_core::{
     format::inode::FILE_BLOCKS_MAX,
@@ -120,8 +122,8 @@ pub fn run(seed: u64, number: u64, lie: Lie, fault: Fault) -> Result<Run, String
         0 => Style::Short,
         _ => *rng.pick(&Style::ALL),
     };
-    let base = make_volume(style.blocks(), caps)?;
-    let disk = SimDisk::new(base.clone(), caps, lie);
+    let mut base = make_volume(style.blocks(), caps)?;
+    let mut disk = SimDisk::new(base.clone(), caps, lie);
     let discard = rng.one_in(4);
     let mut work = Workload {
         driver: Driver::new(disk.clone(), fault, discard)?,
@@ -129,16 +131,17 @@ pub fn run(seed: u64, number: u64, lie: Lie, fault: Fault) -> Result<Run, String
         style,
         discard,
     };
-    let operations = style.operations(&mut work.rng);
-    for n in 0..operations {
-        work.operation()
-            .map_err(|e| format!("operation {n} ({style:?}): {e}"))?;
+    let earlier = if style.is_short() { 4 } else { 2 };
+    while work.rng.one_in(earlier) {
+        work.operations()?;
+        (work, base) = work.crash_and_go_on(&disk, base)?;
+        disk = work.driver.disk().clone();
     }
-    let mut oracle = work.driver.into_oracle();
+    work.operations()?;
     let log = disk.take_log();
-    oracle.finish(&log);
+    work.driver.crash(&log);
     Ok(Run {
-        oracle,
+        oracle: work.driver.oracle,
         base,
         log,
         caps,
@@ -154,6 +157,42 @@ struct Workload {
 }
 
 impl Workload {
+    fn operations(&mut self) -> Done {
+        let style = self.style;
+        for n in 0..style.operations(&mut self.rng) {
+            let done = self.operation();
+            done.map_err(|e| format!("operation {n} ({style:?}): {e}"))?;
+        }
+        Ok(())
+    }
+
+    /// Crashes, at a time and in a manner given by chance, and goes on with what is left.
+    fn crash_and_go_on(mut self, disk: &SimDisk, base: Image) -> Result<(Self, Image), String> {
+        let (caps, lie) = (disk.caps(), disk.lie());
+        let log = disk.take_log();
+        self.driver.crash(&log);
+        let mut walk = Walk::new(base, &log, caps, lie);
+        let point = self.rng.index(log.len() + 1);
+        while walk.point() < point {
+            walk.advance();
+        }
+        let crashes = walk.random(&mut self.rng, 1);
+        let image = crashes.first().map(|crash| walk.image(crash));
+        let image = image.ok_or("no crash")?;
+        let judge = Judge {
+            oracle: &self.driver.oracle,
+            caps,
+            point,
+        };
+        let tried = SimDisk::new(image.clone(), caps, Lie::None);
+        let (_, step) = judge
+            .recover(tried, "after an earlier crash")
+            .map_err(|e| format!("{e}\n    ({crashes:?})"))?;
+        let disk = SimDisk::new(image.clone(), caps, lie);
+        let driver = self.driver.after_crash(disk, step, self.discard)?;
+        Ok((Self { driver, ..self }, image))
+    }
+
     fn operation(&mut self) -> Done {
         if self.driver.dead {
             return Ok(());

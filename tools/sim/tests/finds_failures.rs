@@ -52,19 +52,19 @@ fn a_disk_that_ignores_fua_is_found_out() {
 #[test]
 fn data_of_which_the_store_is_not_told_is_missed() {
     let outcome = try_out(Lie::None, Fault::DataNotNoted, 20_000);
-    must_be_found(&outcome, "not of a write in");
+    must_be_found(&outcome, "not of write");
 }
 
 #[test]
 fn blocks_mapped_before_their_data_is_there_are_found() {
     let outcome = try_out(Lie::None, Fault::MapBeforeData, 20_000);
-    must_be_found(&outcome, "not of a write in");
+    must_be_found(&outcome, "not of write");
 }
 
 #[test]
 fn blocks_reused_before_the_epoch_that_freed_them_are_found() {
     let outcome = try_out(Lie::None, Fault::EarlyReuse, 60_000);
-    must_be_found(&outcome, "not of a write in");
+    must_be_found(&outcome, "not of write");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::{Done, Driver, Fault, Pending, Trouble};
 use crate::{
     image::{BLOCK, PER_BLOCK, SECTOR},
-    model::Model,
+    model::{Kind, Model},
     oracle::blocks_of,
     pattern::{self, WriteId},
     verify::because,
@@ -26,6 +26,24 @@ impl Driver {
             place.copy_from_slice(&pattern::sector(ino, at, self.next_write));
         }
         (self.next_write, bytes)
+    }
+
+    /// Takes the data of every file as it is for what it should be: it was compared before.
+    pub(super) fn find_data(&mut self) -> Done {
+        let mut bytes = vec![0; BLOCK];
+        for ino in self.model.all(|k| matches!(k, Kind::File { .. })) {
+            let blocks = self.model.file(ino).map(|(_, blocks)| blocks.clone());
+            for logical in blocks.unwrap_or_default() {
+                let place = self.vol()?.map(ino, logical, 1).map_err(because("map"))?;
+                let Mapping::Data { phys, .. } = place else {
+                    return Err(format!("block {logical} of {ino} has lost its place"));
+                };
+                let read = self.disk.read(phys * PER_BLOCK, &mut bytes);
+                read.map_err(because("data"))?;
+                self.oracle.found(ino, logical, &bytes);
+            }
+        }
+        Ok(())
     }
 
     /// Tells the store that data has reached the device.
