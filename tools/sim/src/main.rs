@@ -45,15 +45,15 @@ fn random_seed() -> u64 {
     hasher.finish() % 1_000_000_000
 }
 
-fn tell(seed: u64, failure: &Failure) {
+fn tell(seed: u64, failure: &Failure) -> String {
     let state = failure
         .state
         .map_or(String::new(), |s| format!(" --state {s}"));
-    eprintln!("FAIL: {}", failure.why);
-    eprintln!(
-        "  again: cargo run --release --manifest-path tools/Cargo.toml -p permfs-sim -- --seed {seed} --workload {}{state}",
-        failure.workload
-    );
+    format!(
+        "FAIL: {}\n  again: cargo run --release --manifest-path tools/Cargo.toml -p permfs-sim -- \
+         --seed {seed} --workload {}{state}",
+        failure.why, failure.workload
+    )
 }
 
 fn main() -> ExitCode {
@@ -87,9 +87,10 @@ fn main() -> ExitCode {
         ProgressStyle::with_template("sim: {bar:30} {pos}/{len} states, {per_sec}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(500));
-    let outcome = simulate(&plan, states, args.threads.unwrap_or(cores), |n| bar.inc(n));
+    let tick = |n| bar.inc(n);
+    let show = |failure: &Failure| bar.suspend(|| eprintln!("{}", tell(seed, failure)));
+    let outcome = simulate(&plan, states, args.threads.unwrap_or(cores), tick, show);
     bar.finish_and_clear();
-    outcome.failures.iter().for_each(|f| tell(seed, f));
     println!(
         "sim: {} states, {} workloads, {} failures (seed {seed})",
         outcome.states,

@@ -177,9 +177,15 @@ pub fn one_workload(
     (tried, failure)
 }
 
-/// Tries at least `states` states on `threads` threads; `tick` is told of every state. Stops after
-/// ten failures.
-pub fn simulate(plan: &Plan, states: u64, threads: usize, tick: impl Fn(u64) + Sync) -> Outcome {
+/// Tries at least `states` states on `threads` threads. `tick` is told of every state, `tell` of every
+/// failure; ten are enough.
+pub fn simulate(
+    plan: &Plan,
+    states: u64,
+    threads: usize,
+    tick: impl Fn(u64) + Sync,
+    tell: impl Fn(&Failure) + Sync,
+) -> Outcome {
     let next = AtomicU64::new(0);
     let tried = AtomicU64::new(0);
     let enough = AtomicBool::new(false);
@@ -191,6 +197,7 @@ pub fn simulate(plan: &Plan, states: u64, threads: usize, tick: impl Fn(u64) + S
                 tick(n);
                 tried.fetch_add(n, Ordering::Relaxed) + n >= states
             });
+            failure.iter().for_each(&tell);
             let Ok(mut sum) = outcome.lock() else { return };
             sum.states += count;
             sum.workloads += 1;

@@ -13,7 +13,7 @@ use crate::{
     verify::Judge,
 };
 use permfs_core::{
-    format::inode::FILE_BLOCKS_MAX,
+    format::{inode::FILE_BLOCKS_MAX, SHARD_BLOCKS},
     geometry::Wishes,
     inode::{Time, S_IFDIR, S_IFLNK, S_IFREG},
     journal::MIN_JOURNAL_BLOCKS,
@@ -38,15 +38,18 @@ pub enum Style {
     Halves,
     /// As full as it gets.
     Full,
+    /// Two shards, the first of which is all but taken by the journal.
+    Shards,
 }
 
 impl Style {
-    const ALL: [Style; 6] = [
+    const ALL: [Style; 7] = [
         Style::Mixed,
         Style::Names,
         Style::Extents,
         Style::Halves,
         Style::Full,
+        Style::Shards,
         Style::Short,
     ];
 
@@ -64,6 +67,15 @@ impl Style {
             Style::Full => 96,
             Style::Short => 128,
             _ => 512,
+        }
+    }
+
+    /// Blocks of the journal.
+    fn journal_blocks(self) -> u64 {
+        match self {
+            // What is fixed, and some 40 blocks.
+            Style::Shards => SHARD_BLOCKS - 6 - 40,
+            _ => MIN_JOURNAL_BLOCKS,
         }
     }
 
@@ -87,17 +99,18 @@ pub struct Run {
     pub style: Style,
 }
 
-/// A fresh volume with `blocks` blocks behind the fixed areas.
-pub fn make_volume(blocks: u64, caps: Caps) -> Result<Image, String> {
+/// A fresh volume.
+fn make_volume(style: Style, caps: Caps) -> Result<Image, String> {
+    let journal = style.journal_blocks();
     // Super block, bitmap, state, summary, journal header, and one panic slot of one block.
-    let image = Image::new(6 + MIN_JOURNAL_BLOCKS + blocks);
+    let image = Image::new(6 + journal + style.blocks());
     let disk = SimDisk::new(image, caps, Lie::None);
     let params = MkfsParams {
         label: [0; 64],
         uuid: *b"simulated volume",
         blocks: None,
         wishes: Wishes {
-            journal_blocks: Some(MIN_JOURNAL_BLOCKS),
+            journal_blocks: Some(journal),
             panic_slots: Some(1),
             panic_slot_blocks: Some(1),
         },
@@ -122,7 +135,7 @@ pub fn run(seed: u64, number: u64, lie: Lie, fault: Fault) -> Result<Run, String
         0 => Style::Short,
         _ => *rng.pick(&Style::ALL),
     };
-    let mut base = make_volume(style.blocks(), caps)?;
+    let mut base = make_volume(style, caps)?;
     let mut disk = SimDisk::new(base.clone(), caps, lie);
     let discard = rng.one_in(4);
     let mut work = Workload {

@@ -18,7 +18,7 @@ fn try_out(lie: Lie, fault: Fault, states: u64) -> Outcome {
         lie,
         fault,
     };
-    simulate(&plan, states, 2, |_| ())
+    simulate(&plan, states, 2, |_| (), |_| ())
 }
 
 /// Fails unless a crash state, and not only a workload by itself, was found wrong.
