@@ -45,7 +45,11 @@ disturbed() {
 		--qemu "-qmp unix:$socket,server=on,wait=off" -- '
 		mkfs.permfs -q --force /dev/vda && mount -t permfs /dev/vda /mnt || exit 9
 		echo kept >/mnt/kept && sync /mnt/kept || exit 9
-		(while :; do dd if=/dev/zero of=/mnt/junk bs=64K count=64 conv=fsync; done) >/dev/null 2>&1 &
+		# Direct writers side by side: each waits for its request, so that some are in flight at any moment.
+		for i in 1 2 3 4; do dd if=/dev/zero of=/mnt/junk$i bs=64K count=16 conv=fsync status=none || exit 9; done
+		for i in 1 2 3 4; do
+			(while :; do dd if=/dev/zero of=/mnt/junk$i bs=64K count=16 oflag=direct conv=notrunc; done) >/dev/null 2>&1 &
+		done
 		sleep 1
 		echo ready >/dev/permfs-ack
 		sleep 120'
