@@ -7,10 +7,10 @@
 image=$(disk vol 160M)
 vm_panic 'sysrq triggered crash' --erst "$DIR/store" --disk "$image" -- "
 	mkfs.permfs -q /dev/vda && mount -t permfs /dev/vda /mnt && mkdir /mnt/first /mnt/second && sync || exit 9
-	head -c 110M /dev/urandom >/mnt/ballast && sync
+	head -c 118M /dev/urandom >/mnt/ballast && sync
 	free() { stat -f -c %f /mnt; }
 	before=\$(free)
-	$GUEST/many-writers.py /mnt/first 8 20 1 || exit 9
+	$GUEST/many-writers.py /mnt/first 8 12 1 || exit 9
 	umount /mnt && fsck.permfs -n /dev/vda && mount -t permfs /dev/vda /mnt || exit 9
 	rm -rf /mnt/first/*; sync
 	echo \"free before \$before, after \$(free)\"
