@@ -32,8 +32,13 @@ say() {
 logged() {
 	local stage=$1 sentence=$2 log=$LOGS/$1.log pid rc=0 begin=$SECONDS shown=$SECONDS
 	shift 2
+	# In a process group of its own, so that an interrupted kit takes all of it along.
+	set -m
 	"$@" >>"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
+	# shellcheck disable=SC2064 # this pid
+	trap "kill -TERM -- -$pid 2>/dev/null; wait $pid || true; die 'interrupted; the next run goes on from here'" INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ -t 2 ]; then
 			printf '\r\033[K[kit %4ds] %s: %ds  %.60s' "$SECONDS" "$stage" $((SECONDS - begin)) \
@@ -45,6 +50,7 @@ logged() {
 		fi
 	done
 	wait "$pid" || rc=$?
+	trap - INT TERM HUP
 	[ -t 2 ] && printf '\r\033[K' >&2
 	[ "$rc" = 0 ] && return 0
 	{
