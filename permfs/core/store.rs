@@ -8,8 +8,9 @@
 //!
 //! One `Sealed` and one `HomeBatch` may be under way at a time. An operation that finds the log full
 //! does not wait for their owners: it writes the sealed record itself (the same bytes to the same
-//! place), and logs anew what is in the batch, so that it is independent of the batch's fate. Only
-//! when the log comes round to the place of a record whose owner has still not written it, it waits.
+//! place, and instead of its owner if that has not begun), and logs anew what is in the batch, so that it
+//! is independent of the batch's fate. Only when the log comes round to the place of a record which
+//! its owner is still writing, it waits for the device.
 
 use crate::{
     alloc::Allocator,
@@ -84,7 +85,7 @@ pub struct Store<D: BlockDevice> {
     /// Newest epoch that is durable.
     durable: u64,
     in_flight: Option<InFlight>,
-    /// A record that is durable, but that the one who sealed it may still be about to write.
+    /// A record that is durable, but that the one who sealed it was still writing then.
     lent: Option<Arc<record::Record>>,
     /// Blocks of the home batch that somebody writes without the lock, sorted.
     batch: Option<KVec<u64>>,

@@ -8,12 +8,16 @@
 //!
 //! The CRC covers all of it. Entries of a block stand in the order in which they apply.
 
+use super::Pos;
 use crate::{
     crc::crc32c,
     device::{BlockDevice, WriteFlags},
     format::*,
 };
-use kernel::{prelude::*, sync::atomic::Atomic};
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Full, Release},
+};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
 
@@ -107,11 +111,61 @@ pub struct Record {
     /// Whether data that the epoch refers to may still be in the device's cache: it goes first (DATA
     /// FIRST).
     pub preflush: bool,
-    /// Not zero when the one who sealed it will not write it any more.
-    pub let_go: Atomic<u32>,
+    /// Who writes it: `SEALED` until somebody claims it, then for good `TAKEN`, or `OWNER` and `WRITTEN`.
+    claim: Atomic<u32>,
 }
 
+/// Nobody has begun to write the record.
+const SEALED: u32 = 0;
+/// The one who sealed it is writing it.
+const OWNER: u32 = 1;
+/// Somebody who needed it durable has taken it over: its owner will not write it.
+const TAKEN: u32 = 2;
+/// Its owner has written it, with or without success.
+const WRITTEN: u32 = 3;
+
 impl Record {
+    /// A record that nobody has begun to write.
+    pub fn new(pos: Pos, sector: u64, bytes: KVVec<u8>, preflush: bool) -> Self {
+        Self {
+            epoch: pos.epoch,
+            lsn: pos.lsn,
+            sector,
+            bytes,
+            preflush,
+            claim: Atomic::<u32>::new(SEALED),
+        }
+    }
+
+    /// [`Record::write`] by the one who sealed it, once (else `EINVAL`). `Ok` without a write if it was
+    /// taken over: who did that knows what came of it.
+    pub fn write_as_owner<D: BlockDevice>(&self, dev: &D) -> Result {
+        match self.claim.cmpxchg(SEALED, OWNER, Full) {
+            Ok(_) => {
+                let outcome = self.write(dev);
+                self.claim.store(WRITTEN, Release);
+                outcome
+            }
+            Err(TAKEN) => Ok(()),
+            Err(_) => Err(EINVAL),
+        }
+    }
+
+    /// Takes the writing over if its owner has not begun.
+    pub fn take_over(&self) {
+        // When the owner was first, there is nothing to take.
+        let _ = self.claim.cmpxchg(SEALED, TAKEN, Full);
+    }
+
+    /// Whether its owner has begun to write it and not come to the end.
+    pub fn owner_writes(&self) -> bool {
+        self.claim.load(Acquire) == OWNER
+    }
+
+    #[cfg(test)]
+    pub fn set_owner_writes(&self, writes: bool) {
+        self.claim.store(if writes { OWNER } else { WRITTEN }, Release);
+    }
     /// Writes the record durably. May be done more than once: the bytes and their place are the same.
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
         let cached = dev.has_write_cache();

@@ -12,13 +12,7 @@ use crate::{
     },
     sort::sort,
 };
-use kernel::{
-    prelude::*,
-    sync::{
-        atomic::{Acquire, Atomic, Release},
-        Arc, //
-    }, //
-};
+use kernel::{prelude::*, sync::Arc};
 
 /// A closed epoch on its way to the log, or a flush that a commit without changes needs.
 ///
@@ -38,24 +32,16 @@ impl Sealed {
         self.epoch
     }
 
+    #[cfg(test)]
+    pub fn record(&self) -> &Arc<Record> {
+        self.record.as_ref().unwrap()
+    }
+
     /// Writes it durably: one write, with at most one flush before it and one behind it. Once.
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
         match &self.record {
-            Some(record) if record.let_go.load(Acquire) == 0 => {
-                let outcome = record.write(dev);
-                record.let_go.store(1, Release);
-                outcome
-            }
-            Some(_) => Err(EINVAL),
+            Some(record) => record.write_as_owner(dev),
             None => dev.flush(),
-        }
-    }
-}
-
-impl Drop for Sealed {
-    fn drop(&mut self) {
-        if let Some(record) = &self.record {
-            record.let_go.store(1, Release);
         }
     }
 }
@@ -149,15 +135,9 @@ impl<D: BlockDevice> Store<D> {
         let (epoch, generation) = (self.epoch.number, self.ring.generation);
         let sector = self.ring.sector(lsn);
         let block = sector / SECTORS_PER_BLOCK;
-        let record = Record {
-            epoch,
-            lsn,
-            sector,
-            bytes: builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?,
-            preflush: self.has_unflushed_data(),
-            let_go: Atomic::<u32>::new(0),
-        };
-        Ok((record, Pos { lsn, epoch }))
+        let bytes = builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?;
+        let pos = Pos { lsn, epoch };
+        Ok((Record::new(pos, sector, bytes, self.has_unflushed_data()), pos))
     }
 
     /// The record has what the epoch changed: the next epoch begins.
@@ -230,8 +210,9 @@ impl<D: BlockDevice> Store<D> {
         self.complete(sealed, outcome)
     }
 
-    /// Writes the record that somebody has sealed and not completed: the same bytes to the same
-    /// place, so it does not matter which of the two writes comes first, or that there are two.
+    /// Writes the record that somebody has sealed and not completed. If its owner has not begun to write
+    /// it, it never will; if it is at it, the same bytes go to the same place, so it does not matter
+    /// which of the two writes comes first, or that there are two.
     fn settle(&mut self) -> Result {
         if self.failed {
             return Err(EIO);
@@ -239,10 +220,12 @@ impl<D: BlockDevice> Store<D> {
         let Some(in_flight) = &self.in_flight else {
             return Ok(());
         };
-        let outcome = in_flight.record.write(&self.dev);
+        let record = in_flight.record.clone();
+        record.take_over();
+        let outcome = record.write(&self.dev);
         match outcome {
             Ok(()) => {
-                self.lent = Some(in_flight.record.clone());
+                self.lent = record.owner_writes().then_some(record);
                 self.epoch_is_durable();
             }
             Err(_) => self.fail(),
@@ -250,23 +233,19 @@ impl<D: BlockDevice> Store<D> {
         outcome
     }
 
-    /// The ring has come round to a record that was written for its owner, who may be about to write
-    /// it too: nothing else may go there before (SAME BYTES). Each look is a read from the device, so
-    /// that the owner gets to run; `EIO` if it does not in many of them.
+    /// The ring has come round to a record whose owner has begun to write it, a whole ring ago:
+    /// nothing else may go there before that write has ended (SAME BYTES). The block layer ends it, with
+    /// an error if need be; each look is a read from the same device, so the wait is no spinning.
     pub(super) fn wait_for_writer(&mut self) -> Result {
-        const LOOKS: usize = 1 << 16;
         let Some(record) = &self.lent else {
             return Ok(());
         };
         let mut sector = KVec::<u8>::zeroed(self.dev.sector_size(), GFP_KERNEL)?;
-        for _ in 0..LOOKS {
-            if record.let_go.load(Acquire) != 0 {
-                self.lent = None;
-                return Ok(());
-            }
+        while record.owner_writes() {
             self.dev.read(record.sector, &mut sector)?;
         }
-        Err(EIO)
+        self.lent = None;
+        Ok(())
     }
 
     fn epoch_is_durable(&mut self) {

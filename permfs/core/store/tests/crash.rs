@@ -30,7 +30,7 @@ struct Others {
 fn act(rig: &mut Rig, others: &mut Others) {
     others.age += 1;
     if others.age == 10 {
-        // No thread sleeps while the whole ring is written.
+        // Nor does a thread sleep for ever.
         if let Some((sealed, outcome)) = others.sealed.take() {
             let outcome = outcome.unwrap_or_else(|| sealed.write(&rig.dev));
             rig.store.complete(sealed, outcome).unwrap();
@@ -243,33 +243,58 @@ fn a_thread_that_never_comes_back_with_its_batch_stops_nobody() {
     }
 }
 
+/// Changes one word and makes that durable, until the ring has come round `times` times.
+fn round_the_ring(rig: &mut Rig, times: u64) -> Result {
+    let end = rig.store.ring.head + times * rig.store.ring.sectors();
+    while rig.store.ring.head < end {
+        let n = rig.store.ring.head.to_le_bytes();
+        rig.store.run(|op| op.write(STATE_BLOCK, 8, &n))?;
+        rig.store.commit()?;
+    }
+    Ok(())
+}
+
 #[test]
-fn a_record_may_be_written_late_but_not_over_a_newer_one() {
+fn a_record_whose_owner_sleeps_is_taken_over() {
     let mut rig = Rig::new(device_model(512, false), 128, 78);
     rig.step();
     rig.step();
     let sealed = rig.store.seal().unwrap().unwrap();
-    let mut n = 0u64;
-    let stuck = loop {
-        n += 1;
-        let outcome = rig
-            .store
-            .run(|op| op.write(STATE_BLOCK, 8, &n.to_le_bytes()));
-        match outcome.and_then(|()| rig.store.commit()) {
-            Ok(()) => continue,
-            Err(e) => break e,
-        }
-    };
-    // All that was made durable by those who needed room; then there was no way round.
-    assert_eq!(stuck, EIO);
+    round_the_ring(&mut rig, 3).unwrap();
     assert!(rig.store.durable_epoch() > sealed.epoch() + 10);
-    assert!(!rig.store.failed());
+    // The owner wakes up: it must not write over what stands there now.
+    let image = rig.dev.image();
     let outcome = sealed.write(&rig.dev);
+    assert!(rig.dev.image() == image);
+    assert_eq!(sealed.write(&rig.dev), Ok(()));
     assert_eq!(rig.store.complete(sealed, outcome), Ok(()));
     rig.step();
     rig.store.commit().unwrap();
     let acked = rig.store.durable_epoch();
-    check_image(&rig, rig.dev.image(), acked, &mut Random(1), "late record");
+    check_image(&rig, rig.dev.image(), acked, &mut Random(1), "taken over");
+}
+
+#[test]
+fn the_log_does_not_pass_a_record_that_its_owner_is_writing() {
+    let mut rig = Rig::new(device_model(512, false), 128, 79);
+    rig.step();
+    let sealed = rig.store.seal().unwrap().unwrap();
+    let record = sealed.record().clone();
+    record.set_owner_writes(true);
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+            record.set_owner_writes(false);
+        });
+        round_the_ring(&mut rig, 2).unwrap();
+        assert!(ended.load(std::sync::atomic::Ordering::SeqCst));
+    });
+    assert_eq!(sealed.write(&rig.dev), Err(EINVAL));
+    assert_eq!(rig.store.complete(sealed, Ok(())), Ok(()));
+    let acked = rig.store.durable_epoch();
+    check_image(&rig, rig.dev.image(), acked, &mut Random(1), "passed by");
 }
 
 #[test]
