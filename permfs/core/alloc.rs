@@ -218,10 +218,15 @@ impl Allocator {
         let used = found.map_or(0, |run| run.len);
         self.space.give(u64::from(got - used), class);
         if found == Err(Refused::NoSpace) {
-            let n = self.sink.counters().alloc_failed.fetch_add(1u64, Relaxed) + 1;
-            self.event_seldom(n, EventKind::AllocFailed, goal / SHARD_BLOCKS, want.into());
+            self.refused(goal, want.into());
         }
         found
+    }
+
+    /// Counts an allocation or a promise of `want` blocks near `goal` that was refused.
+    fn refused(&self, goal: u64, want: u64) {
+        let n = self.sink.counters().alloc_failed.fetch_add(1u64, Relaxed) + 1;
+        self.event_seldom(n, EventKind::AllocFailed, goal / SHARD_BLOCKS, want);
     }
 
     /// Walks the shards from the goal's, or the hint's, and takes the first run that it gets.
@@ -433,6 +438,7 @@ impl Allocator {
     /// Errors: `ENOSPC`, and then nothing is promised.
     pub fn reserve(&self, blocks: u64) -> Result {
         if blocks > 0 && self.space.take(blocks, blocks, Class::Data) == 0 {
+            self.refused(self.hint().load(Relaxed), blocks);
             return Err(ENOSPC);
         }
         let counters = self.sink.counters();
