@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A panic while volumes are being mounted and unmounted, and one with I/O in flight, each leave a whole record that
-# says so honestly, and volumes that mount and are clean. (By the filesystem's own decision: the-errors-option-decides.sh.)
+# A panic while volumes are being mounted, one with I/O in flight, and one in the middle of an unmount, each leave a whole record
+# that says so honestly, and volumes that mount and are clean. (By the filesystem's own decision: the-errors-option-decides.sh.)
 . "$(dirname "$0")/lib.sh"
 
 one=$(disk one 128M)
@@ -41,9 +41,27 @@ vm_panic 'sysrq triggered crash' "${erst[@]}" --disk "$one" --disk "$two,throttl
 	sleep 6
 	echo c >/proc/sysrq-trigger"
 
-vm_status 0 "${erst[@]}" --disk "$one" --disk "$two" -- "
+# Hundreds of blocks to bring home on a device that takes 200 kB a second: the unmount is at that for a while.
+vm_panic 'sysrq triggered crash' "${erst[@]}" --disk "$one" --disk "$two,throttling.bps-write=200000,cache=none" -- "
 	$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0] | .name == \"vdb\" and .state == \"mounted\"' \
 		'.volumes[0] | .in_flight >= 1 and .in_flight <= 64 and .drain.drained == false and .drain.in_flight >= 1' \
-		'.volumes[0].durable_epoch >= 1' '.outcome | .drained == false and .flush == \"not-attempted\"' || exit 1
+		'.volumes[0].durable_epoch >= 1' '.outcome | .drained == false and .flush == \"not-attempted\"' || exit 9
+	$checked
+	mount -t permfs /dev/vdb /mnt/b || exit 9
+	for d in {1..40}; do mkdir /mnt/b/d\$d && seq -f \"/mnt/b/d\$d/a-longer-name-%g\" 40 | xargs touch || exit 9; done
+	sync -f /mnt/b
+	umount /mnt/b &
+	waiting=0
+	until [ \"\$waiting\" -ge 5 ]; do
+		read -r _ writes </sys/block/vdb/inflight
+		if [ \"\$writes\" = 0 ] || grep -q ' /mnt/b ' /proc/mounts; then waiting=0; else waiting=\$((waiting + 1)); fi
+		sleep 0.1
+	done
+	echo c >/proc/sysrq-trigger"
+
+vm_status 0 "${erst[@]}" --disk "$one" --disk "$two" -- "
+	$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0] | .name == \"vdb\" and .state == \"unmounting\" and .in_flight >= 1' \
+		'.outcome | .drained == false' || exit 1
+	mkdir -p /mnt/b && mount -t permfs /dev/vdb /mnt/b && [ \"\$(find /mnt/b -name 'a-longer-name-*' | wc -l)\" = 1600 ] && umount /mnt/b || exit 1
 	$checked
 	$GUEST/kernel-is-quiet.sh"
