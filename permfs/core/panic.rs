@@ -18,6 +18,7 @@
 mod gate;
 #[cfg(all(test, loom))]
 mod loom;
+mod quiesce;
 mod slot;
 mod table;
 
@@ -28,8 +29,6 @@ mod hooks;
 #[cfg(permfs_panic)]
 mod line;
 #[cfg(permfs_panic)]
-mod quiesce;
-#[cfg(permfs_panic)]
 mod record;
 #[cfg(permfs_panic)]
 mod report;
@@ -39,6 +38,7 @@ mod strategy;
 mod tests;
 
 pub use self::gate::{Gate, IoGuard};
+pub use self::quiesce::{Flush, PanicQuiesceResult};
 pub use self::slot::{SlotState, VolumeSlot, NAME_LEN};
 pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
 
@@ -47,7 +47,7 @@ pub use self::{
     handler::PanicHooks,
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
     line::{PanicLineBuffer, LINE_MAX},
-    quiesce::{drain_for_panic, Flush, PanicQuiesce, PanicQuiesceResult},
+    quiesce::{drain_for_panic, PanicQuiesce},
     report::{allocator_panic_report, PanicReport, Stage, PERMFS_PANIC_REPORT},
     strategy::PanicStrategy,
 };

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stopping a volume's I/O inside a panic: gate, drain, flush.
+//! How far a volume's I/O was stopped, and stopping it inside a panic: gate, drain, flush.
 //!
-//! This depth gates and counts. Nothing is polled or reaped, so what was in flight stays so, and the
-//! device's cache is not flushed: the result says that, and never more than that.
+//! The result is the same for an orderly quiesce, in a context that may sleep, and for a panic.
+//!
+//! Inside a panic, this depth gates and counts. Nothing is polled or reaped, so what was in flight
+//! stays so, and the device's cache is not flushed: the result says that, and never more than that.
 
+#[cfg(permfs_panic)]
 use super::{Gate, VolumeTable};
 
 /// What became of the cache flush.
@@ -12,6 +15,14 @@ use super::{Gate, VolumeTable};
 pub enum Flush {
     /// None was issued.
     NotAttempted,
+    /// It completed: what the device had acknowledged before is durable.
+    Ok,
+    /// The device answered with an error.
+    Failed,
+    /// None had completed when time was over.
+    Timeout,
+    /// It could not be issued in this context or on this device.
+    Refused,
 }
 
 impl Flush {
@@ -19,6 +30,10 @@ impl Flush {
     pub const fn name(self) -> &'static str {
         match self {
             Flush::NotAttempted => "not-attempted",
+            Flush::Ok => "ok",
+            Flush::Failed => "failed",
+            Flush::Timeout => "timeout",
+            Flush::Refused => "refused",
         }
     }
 }
@@ -28,15 +43,17 @@ impl Flush {
 pub struct PanicQuiesceResult {
     /// Nothing is in flight, and nothing more can be submitted.
     pub drained: bool,
-    /// Submissions that have not completed; may be too high, never too low ([`Gate`]).
+    /// Submissions that have not completed; may be too high, never too low ([`Gate`](super::Gate)).
     pub in_flight: u32,
     /// What became of the cache flush.
     pub flush_issued: Flush,
 }
 
 /// The ways to stop I/O inside a panic.
+#[cfg(permfs_panic)]
 pub struct PanicQuiesce;
 
+#[cfg(permfs_panic)]
 impl PanicQuiesce {
     /// Closes the gates of all volumes, mounted or not: one that is being mounted may take a slot that
     /// was free. Returns what was in flight in all of them.
@@ -48,6 +65,7 @@ impl PanicQuiesce {
 }
 
 /// Drains one gate that was closed by [`PanicQuiesce::panic_freeze`].
+#[cfg(permfs_panic)]
 pub fn drain_for_panic(gate: &Gate) -> PanicQuiesceResult {
     let in_flight = gate.in_flight();
     PanicQuiesceResult {
