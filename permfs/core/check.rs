@@ -16,7 +16,10 @@ use crate::{
     format::*,
     geometry::{self, Geometry, SuperError},
     meta::MetaRead,
-    panic::SlotGuard,
+    panic::{
+        area::{Area, SlotState},
+        SlotGuard,
+    },
     range_set::RangeSet,
     store::Store,
 };
@@ -92,6 +95,7 @@ pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result
     check.orphans(&mut store, &state)?;
     check.links()?;
     check.space(&mut store)?;
+    check.panic_area(store.device(), &sb)?;
     Ok(check.summary)
 }
 
@@ -175,6 +179,22 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
             }
         }
         Ok(Some((sb, geometry)))
+    }
+
+    /// Looks at the head of every slot. What a panic left in the slots is nobody's damage; a head that is
+    /// odd takes its slot, or the record in it, from the panic path.
+    fn panic_area<D: BlockDevice>(&mut self, dev: &D, sb: &SuperBlock) -> Result {
+        let area = Area::of(sb, &self.geometry.ok_or(EINVAL)?);
+        let scan = area.scan(dev)?;
+        for (slot, state) in (0..).zip(&scan.states) {
+            let problem = match state {
+                SlotState::Unsigned => Problem::PanicSlot,
+                SlotState::Damaged => Problem::PanicHead,
+                SlotState::Empty | SlotState::Record(_) => continue,
+            };
+            self.found(problem, 0, area.head_block(slot), slot.into());
+        }
+        Ok(())
     }
 
     /// Claims `len` blocks from `block` for `ino` (0: the volume). False if they cannot be its.

@@ -11,6 +11,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
 
 pub mod inode;
+pub mod panic;
 
 /// Bytes in a block.
 pub const BLOCK_SIZE: usize = 4096;

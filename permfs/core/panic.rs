@@ -15,6 +15,7 @@
 //! - every loop is bounded by a constant, except the last one: a reboot that was asked for and failed;
 //! - only static memory and its own stack are touched.
 
+pub mod area;
 mod gate;
 #[cfg(all(test, loom))]
 mod loom;
@@ -22,6 +23,8 @@ mod quiesce;
 mod slot;
 mod table;
 
+#[cfg(permfs_panic)]
+mod devices;
 #[cfg(permfs_panic)]
 mod handler;
 #[cfg(permfs_panic)]
@@ -44,6 +47,7 @@ pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
 
 #[cfg(permfs_panic)]
 pub use self::{
+    devices::{LaneOp, PanicDevices},
     handler::PanicHooks,
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
     line::{PanicLineBuffer, LINE_MAX},

@@ -71,6 +71,10 @@ pub enum Problem {
     FreeInUse,
     /// The summary's count of free blocks is wrong.
     FreeCount,
+    /// A slot of the panic area without its signature.
+    PanicSlot,
+    /// A slot of the panic area whose head is not whole.
+    PanicHead,
 }
 
 /// Something that is wrong with a volume.
@@ -237,6 +241,14 @@ impl fmt::Display for Finding {
                 f,
                 "summary of the shard with bitmap {block}: {detail} blocks are free, \
                  the summary says otherwise"
+            ),
+            Problem::PanicSlot => write!(
+                f,
+                "slot {detail} of the panic area (block {block}) has no signature: no panic is recorded in it"
+            ),
+            Problem::PanicHead => write!(
+                f,
+                "slot {detail} of the panic area (block {block}) has a damaged head: its record is lost"
             ),
         }
     }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, mem::size_of};
 use permfs_core::{
     btree::node::NodeHeader,
     extent::ExtentValue,
-    format::{inode::*, *},
+    format::{inode::*, panic::*, *},
     journal::{header::Slot, record},
 };
 
@@ -55,6 +55,12 @@ fn code() -> BTreeMap<&'static str, Layout> {
         "OrphanRecord" OrphanRecord { kind, reserved, size }
         "Slot" Slot { header, sequence, generation, tail_lsn, tail_epoch, flags, reserved }
         "RecordHeader" record::RecordHeader { header, epoch, generation, sectors, entries, used, reserved }
+        "PanicHead" PanicHead {
+            record, flags, sequence, id, len, crc, part, wall_ns, mono_ns, pstore_type, reason, count,
+            compressed, time_sec, time_nsec, reserved,
+        }
+        "PanicGuard" PanicGuard { magic, len, sequence }
+        "PanicTail" PanicTail { sequence, len, reserved }
         "Entry" record::Entry { block, kind, reserved, offset, len }
     }
 }
@@ -155,6 +161,12 @@ fn constants_are_the_documents() {
         Kind::PanicSlot,
     ];
     assert_eq!(kinds.map(|k| k as u16), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(GUARD_MAGIC.to_le_bytes(), *b"PmFE");
+    assert_eq!(
+        (RECORD_EMPTY, RECORD_BREADCRUMBS, RECORD_LOG, PANIC_ERASED),
+        (0, 1, 2, 1)
+    );
+    assert_eq!((SLOT_BLOCKS_MIN, TAIL_TEXT_MAX), (4, 3968));
     let forks = [
         ForkKind::Inline,
         ForkKind::List,

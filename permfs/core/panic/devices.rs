@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the panic handler asks of block devices: to collect what is in flight, and to write.
+//!
+//! A *lane* is one prepared way to one volume's panic area, known by its number; it has a buffer as
+//! large as a slot of the area and takes one request at a time. Every method is called in panic context,
+//! never blocks, allocates or waits, and refuses a number that it does not know.
+
+/// One request of a lane. Sectors have 512 bytes and count from the start of the volume's device; `at`
+/// is a place in the lane's buffer, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneOp {
+    /// Reads `len` bytes from `sector` into the buffer.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Place in the buffer.
+        at: usize,
+        /// Bytes.
+        len: usize,
+    },
+    /// Writes `len` bytes of the buffer to `sector`.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Place in the buffer.
+        at: usize,
+        /// Bytes.
+        len: usize,
+    },
+    /// Makes durable what was completed before.
+    Flush,
+}
+
+/// The lanes of this kernel.
+pub trait PanicDevices {
+    /// One round over all queues of the lane's device: completions seen. `None`: there is no way to
+    /// collect them, or not in this context.
+    fn collect(&self, lane: u32) -> Option<u32>;
+
+    /// Why the lane must not write in this context, now; a word for panic lines.
+    fn refusal(&self, lane: u32) -> Option<&'static str>;
+
+    /// Copies `bytes` into the buffer. False if they do not fit there.
+    fn stage(&self, lane: u32, at: usize, bytes: &[u8]) -> bool;
+
+    /// Copies out of the buffer. False if it does not reach so far.
+    fn peek(&self, lane: u32, at: usize, out: &mut [u8]) -> bool;
+
+    /// Begins a request. Errors: why there is none, a word for panic lines.
+    fn submit(&self, lane: u32, op: LaneOp) -> Result<(), &'static str>;
+
+    /// One round of looking whether the request has completed; then its outcome, or a negative errno.
+    fn poll(&self, lane: u32) -> Option<Result<(), i32>>;
+
+    /// Gives up waiting. The request may still be in the device: it and the buffer are never used again.
+    fn abandon(&self, lane: u32);
+}
