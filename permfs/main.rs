@@ -22,6 +22,8 @@ mod namei;
 mod options;
 #[cfg(permfs_panic)]
 mod panic;
+#[cfg(permfs_panic)]
+mod params;
 mod super_block;
 
 /// The filesystem type: what the kernel's tables are made for.
@@ -44,12 +46,6 @@ module! {
     description: "A filesystem that behaves well when the kernel panics",
     license: "GPL",
     alias: ["fs-permfs"],
-    params: {
-        panic_strategy: u8 {
-            default: 0,
-            description: "After a panic: 0 what the kernel is set to, 1 halt, 2 reboot",
-        },
-    },
 }
 
 #[cfg(permfs_panic)]
@@ -57,7 +53,7 @@ impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         // The hooks come before any mount can.
         try_pin_init!(Self {
-            hooks <- panic::Hooks::new(*module_parameters::panic_strategy.value_ref()),
+            hooks <- panic::Hooks::new(params::Settings::given()),
             filesystem <- Registration::new(),
         })
     }

@@ -5,10 +5,11 @@
 //! Everything here but the constructor runs inside the panic notifier, under the laws of
 //! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
 
+use crate::params::Settings;
 use kernel::prelude::*;
 use permfs_core::panic::{
     install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger, PanicMachine,
-    PanicReboot, PanicStrategy, TASK_LEN,
+    PanicReboot, TASK_LEN,
 };
 use vfs::{
     panic::{self, clock, Notifier, Registration},
@@ -108,25 +109,25 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// Installs the handler. `strategy` is the module's parameter.
-    pub(crate) fn new(strategy: u8) -> impl PinInit<Self, Error> {
+    /// Installs the handler.
+    pub(crate) fn new(settings: Settings) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            registration <- Registration::new(Self::handler(strategy)?),
+            registration <- Registration::new(Self::handler(settings)?),
         })
     }
 
-    fn handler(strategy: u8) -> Result<Handler> {
-        let Some(strategy) = PanicStrategy::from_number(strategy) else {
-            pr_err!("panic_strategy takes 0 (the kernel's), 1 (halt) or 2 (reboot)\n");
-            return Err(EINVAL);
-        };
+    fn handler(settings: Settings) -> Result<Handler> {
         if panic::kexec_crash_loaded() {
             pr_warn!(
                 "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
             );
         }
         Ok(Handler(install_panic_hooks(
-            Kernel, Kernel, Kernel, Kernel, strategy,
+            Kernel,
+            Kernel,
+            Kernel,
+            Kernel,
+            settings.strategy,
         )?))
     }
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# panic_strategy decides how the machine ends after a panic: 0 as kernel.panic says, 1 halts though that says reboot, 2 reboots
-# though it says halt; the record tells it; another value does not load.
+# panic_strategy decides how the machine ends after a panic: `kernel` as kernel.panic says, `halt` halts though that says
+# reboot, `reboot` reboots though it says halt; the record tells it; another value does not load.
 . "$(dirname "$0")/lib.sh"
 
 erst=(--erst "$DIR/store")
@@ -23,17 +23,17 @@ halts() {
 	wait "$runner" || true
 }
 
-# 0: the kernel's own choice, here to halt.
+# kernel, the default: the kernel's own choice, here to halt.
 halts --panic-timeout 0 -- "[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9; $die"
 
-# 2 beside kernel.panic=0: the machine goes down, which ends the run.
-vm_panic 'sysrq triggered crash' "${erst[@]}" --panic-timeout 0 --module-params panic_strategy=2 -- "
+# reboot beside kernel.panic=0: the machine goes down, which ends the run.
+vm_panic 'sysrq triggered crash' "${erst[@]}" --panic-timeout 0 --module-params panic_strategy=reboot -- "
 	$GUEST/panic-record.sh '.strategy == \"kernel\" and .timeout == 0 and .outcome.next == \"halt\"' || exit 9
 	[ \$(cat /proc/sys/kernel/panic) = -1 ] || exit 9
 	$die"
 
-# 1 beside kernel.panic=-1, which would reboot at once.
-halts --panic-timeout -1 --module-params panic_strategy=1 -- "
+# halt beside kernel.panic=-1, which would reboot at once.
+halts --panic-timeout -1 --module-params panic_strategy=halt -- "
 	$GUEST/panic-record.sh '.strategy == \"reboot\" and .outcome.next == \"reboot\"' || exit 9
 	[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9
 	$die"
@@ -41,5 +41,5 @@ halts --panic-timeout -1 --module-params panic_strategy=1 -- "
 vm_status 0 "${erst[@]}" --no-module -- "
 	$GUEST/panic-record.sh '.strategy == \"halt\" and .outcome.next == \"halt\"' || exit 1
 	true"
-PERMFS_KO=${PERMFS_KO:-$REPO/permfs.ko} vm_status 126 --module-params panic_strategy=3 -- true
-expect 'panic_strategy takes 0' "$DIR/err"
+PERMFS_KO=${PERMFS_KO:-$REPO/permfs.ko} vm_status 126 --module-params panic_strategy=2 -- true
+expect "panic_strategy takes kernel, halt or reboot, not '2'" "$DIR/err"

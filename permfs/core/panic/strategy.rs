@@ -15,16 +15,6 @@ pub enum PanicStrategy {
 }
 
 impl PanicStrategy {
-    /// The strategy with that number, as the module's parameter has it: 0, 1, 2.
-    pub const fn from_number(n: u8) -> Option<Self> {
-        match n {
-            0 => Some(PanicStrategy::Kernel),
-            1 => Some(PanicStrategy::Halt),
-            2 => Some(PanicStrategy::Reboot),
-            _ => None,
-        }
-    }
-
     /// Number of the strategy in the static report.
     pub const fn as_u32(self) -> u32 {
         match self {
