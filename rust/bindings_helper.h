@@ -12,6 +12,7 @@
 #include <linux/iomap.h>
 #include <linux/kdebug.h>
 #include <linux/kexec.h>
+#include <linux/kmsg_dump.h>
 #include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>

@@ -45,6 +45,7 @@ pub mod file;
 pub mod fs;
 pub mod inode;
 pub mod iomap;
+pub mod kmsg;
 pub mod module_param;
 pub mod panic;
 pub mod printk;

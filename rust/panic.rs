@@ -71,7 +71,7 @@ pub trait DieNotifier: Send + Sync {
 ///
 /// `message` is null or a string with a NUL within its memory, valid for `'a`.
 #[inline]
-unsafe fn bytes<'a>(message: *const c_char) -> &'a [u8] {
+pub(crate) unsafe fn bytes<'a>(message: *const c_char) -> &'a [u8] {
     if message.is_null() {
         return &[];
     }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hearing of the moments at which the kernel's log should be saved, and reading it then.
+//!
+//! C header: [`include/linux/kmsg_dump.h`](srctree/include/linux/kmsg_dump.h)
+//!
+//! Dumpers are called in the order of their registration. In a panic that is after the panic
+//! notifiers, so who must come after another dumper (pstore's, say, which is registered whenever a
+//! backend is) registers later, or moves to the end: [`Dumper::move_last`].
+
+// Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
+
+use crate::{bindings, panic};
+use core::mem::offset_of;
+use kernel::{error::to_result, prelude::*, types::Opaque};
+
+/// Why the log should be saved (`enum kmsg_dump_reason`), the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Reason {
+    /// The kernel panics.
+    Panic = bindings::kmsg_dump_reason_KMSG_DUMP_PANIC,
+    /// It oopsed, and may live.
+    Oops = bindings::kmsg_dump_reason_KMSG_DUMP_OOPS,
+    /// An emergency restart.
+    Emergency = bindings::kmsg_dump_reason_KMSG_DUMP_EMERG,
+    /// A restart, halt or power-off.
+    Shutdown = bindings::kmsg_dump_reason_KMSG_DUMP_SHUTDOWN,
+}
+
+impl Reason {
+    /// Reasons that this does not know are taken for the least urgent.
+    #[inline]
+    pub(crate) const fn from_c(reason: bindings::kmsg_dump_reason) -> Self {
+        match reason {
+            bindings::kmsg_dump_reason_KMSG_DUMP_PANIC => Self::Panic,
+            bindings::kmsg_dump_reason_KMSG_DUMP_OOPS => Self::Oops,
+            bindings::kmsg_dump_reason_KMSG_DUMP_EMERG => Self::Emergency,
+            _ => Self::Shutdown,
+        }
+    }
+}
+
+/// Saves the log, or does what else has to come after those who do.
+pub trait Dump: Send + Sync {
+    /// The least urgent reason that this is called for.
+    const MAX_REASON: Reason;
+
+    /// The log should be saved now, for `reason`; `message` is that of the panic, or empty.
+    ///
+    /// For [`Reason::Panic`] this runs in panic context (see [`crate::panic`]), for
+    /// [`Reason::Oops`] in the context of the oops, NMI included, with the other CPUs running; for
+    /// the others with the kernel intact. Always inside an RCU read-side section: it must not sleep.
+    /// [`Log::rewound`] is what there is to save.
+    fn dump(&self, reason: Reason, message: &[u8]);
+}
+
+/// The kernel's log as it was at one moment, to be read from its newest line back.
+#[repr(transparent)]
+pub struct Log(bindings::kmsg_dump_iter);
+
+impl Log {
+    /// The log as it is now. Context: any, NMI included.
+    #[inline]
+    pub fn rewound() -> Self {
+        let mut iter = bindings::kmsg_dump_iter::default();
+        // SAFETY: `iter` is valid for writes. The log's ring has no locks.
+        unsafe { bindings::kmsg_dump_rewind(&mut iter) };
+        Self(iter)
+    }
+
+    /// Fills `out` with as many of the newest lines, oldest of them first, as fit, without those that
+    /// earlier calls gave; returns the bytes written, or [`None`] when there are no more.
+    ///
+    /// Context: any, NMI included. Allocates nothing.
+    #[inline]
+    pub fn fill(&mut self, out: &mut [u8]) -> Option<usize> {
+        let mut len = 0;
+        // SAFETY: The buffer is as long as is said; the ring has no locks.
+        let more = unsafe {
+            bindings::kmsg_dump_get_buffer(
+                &mut self.0,
+                true,
+                out.as_mut_ptr().cast(),
+                out.len(),
+                &mut len,
+            )
+        };
+        more.then_some(len)
+    }
+}
+
+/// A registered dumper.
+///
+/// # Invariants
+///
+/// `dumper` has `call` as its function, and is on the kernel's list (but for the moment that
+/// [`Dumper::move_last`] takes) until `Drop`.
+#[pin_data(PinnedDrop)]
+pub struct Dumper<D: Dump> {
+    #[pin]
+    dumper: Opaque<bindings::kmsg_dumper>,
+    dump: D,
+}
+
+// SAFETY: The list has its own lock; the dump is `Send`.
+unsafe impl<D: Dump> Send for Dumper<D> {}
+// SAFETY: Only the dump can be reached, and it is `Sync`; the list's lock serialises the rest.
+unsafe impl<D: Dump> Sync for Dumper<D> {}
+
+impl<D: Dump> Dumper<D> {
+    /// Registers `dump`, after those that are registered.
+    pub fn new(dump: D) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // A panic may come as soon as the dumper is on the list: this is in place before.
+            dump,
+            dumper <- Opaque::try_ffi_init(|slot: *mut bindings::kmsg_dumper| {
+                let dumper = bindings::kmsg_dumper {
+                    dump: Some(Self::call),
+                    max_reason: D::MAX_REASON as bindings::kmsg_dump_reason,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(dumper) };
+                // INVARIANT: By the call.
+                // SAFETY: The dumper is pinned and leaves the list before its memory goes.
+                to_result(unsafe { bindings::kmsg_dump_register(slot) })
+            }),
+        })
+    }
+
+    /// What was registered.
+    pub fn get(&self) -> &D {
+        &self.dump
+    }
+
+    /// Goes to the end of the list. A panic in between is not heard of. Sleeps.
+    pub fn move_last(&self) {
+        // Should several do this at a time, then one takes it off the list and one puts it back, each
+        // under the list's lock; each waits for a grace period between its two calls, so that it is
+        // not put back while somebody walks over it.
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::kmsg_dump_unregister(self.dumper.get());
+            bindings::kmsg_dump_register(self.dumper.get());
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel's list with a dumper of a `Dumper<D>`, and what happened.
+    unsafe extern "C" fn call(
+        dumper: *mut bindings::kmsg_dumper,
+        detail: *mut bindings::kmsg_dump_detail,
+    ) {
+        // SAFETY: By the contract the dumper is part of a `Self`, which is in place while it is on the
+        // list.
+        let this = unsafe { &*dumper.byte_sub(offset_of!(Self, dumper)).cast::<Self>() };
+        // SAFETY: By the contract.
+        let (reason, message) = unsafe { ((*detail).reason, (*detail).description) };
+        // SAFETY: Null or a NUL-terminated string that outlives the call.
+        let message = unsafe { panic::bytes(message) };
+        this.dump.dump(Reason::from_c(reason), message);
+    }
+}
+
+#[pinned_drop]
+impl<D: Dump> PinnedDrop for Dumper<D> {
+    fn drop(self: Pin<&mut Self>) {
+        // Waits for a grace period, so that nobody is in `call` afterwards.
+        // SAFETY: By the type invariant.
+        unsafe { bindings::kmsg_dump_unregister(self.dumper.get()) };
+    }
+}
