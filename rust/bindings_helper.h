@@ -16,6 +16,7 @@
 #include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
+#include <linux/pstore.h>
 #include <linux/reboot.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -63,6 +64,7 @@ static const unsigned int VFS_CONST_BIO_MAX_VECS = BIO_MAX_VECS;
 static const unsigned int VFS_CONST_WQ_FLAGS = WQ_MEM_RECLAIM | WQ_FREEZABLE | WQ_UNBOUND;
 static const unsigned int VFS_CONST_GFP_NOIO = (unsigned int)GFP_NOIO;
 static const unsigned int VFS_CONST_GFP_KERNEL = (unsigned int)GFP_KERNEL;
+static const int VFS_CONST_PSTORE_FLAGS_DMESG = PSTORE_FLAGS_DMESG;
 static const unsigned int VFS_CONST_ATTR_SIZE = ATTR_SIZE;
 
 /* helpers.c */

@@ -49,6 +49,7 @@ pub mod kmsg;
 pub mod module_param;
 pub mod panic;
 pub mod printk;
+pub mod pstore;
 pub mod scope;
 pub mod super_block;
 pub mod time;

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Being the backend of pstore: what keeps the kernel's log of a panic until the next boot.
+//!
+//! C header: [`include/linux/pstore.h`](srctree/include/linux/pstore.h)
+//!
+//! pstore has one place for a backend; who comes second is refused with `EBUSY`. In a panic pstore
+//! cuts the log into records, compresses them, and has the backend write them; while the kernel
+//! runs, the backend's records are files in `/sys/fs/pstore`, and unlinking one erases it.
+//!
+//! pstore reads a backend's records when the backend is registered or pstore's filesystem is mounted,
+//! whichever is later. A backend that has found more records since then shows them by registering
+//! anew.
+
+// Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
+
+use crate::{bindings, kmsg::Reason, time::Timespec};
+use core::{cell::UnsafeCell, ptr, slice};
+use kernel::{
+    error::{from_result, to_result},
+    module::this_module,
+    prelude::*,
+    types::Opaque,
+};
+
+/// What a record holds (`enum pstore_type_id`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(u32);
+
+impl Kind {
+    /// The kernel's log.
+    pub const DMESG: Self = Self(bindings::pstore_type_id_PSTORE_TYPE_DMESG);
+
+    /// The kind with this number, as [`Kind::number`] gave it to be stored; [`None`] if pstore has no
+    /// such kind.
+    #[inline]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        if number < bindings::pstore_type_id_PSTORE_TYPE_MAX {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// A number to store. It is part of pstore's ABI.
+    #[inline]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What is told of a record beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// What the bytes are.
+    pub kind: Kind,
+    /// When it was written, by the clock of that time.
+    pub time: Timespec,
+    /// `enum kmsg_dump_reason`.
+    pub reason: u32,
+    /// Which dump of that boot this was, from 1.
+    pub count: i32,
+    /// Which part of the dump this is, from 1; the first has the newest lines.
+    pub part: u32,
+    /// pstore has compressed the bytes.
+    pub compressed: bool,
+}
+
+/// A record that was read.
+pub struct Stored {
+    /// Number of the record, unique among those of its kind; the end of its file's name.
+    pub id: u64,
+    /// What [`Backend::write`] was told.
+    pub header: Header,
+    /// The bytes; at least one.
+    pub data: KVVec<u8>,
+}
+
+/// Stores records.
+#[vtable]
+pub trait Backend: Send + Sync {
+    /// Middle part of the names of its files: `dmesg-NAME-ID`.
+    const NAME: &'static CStr;
+
+    /// The least urgent reason for which the log is to be written.
+    const MAX_REASON: Reason;
+
+    /// Where an enumeration of the records is; the default is its beginning.
+    type Cursor: Default + Send;
+
+    /// Stores a record, and gives it a number.
+    ///
+    /// For [`Reason::Panic`] this runs in panic context (see [`crate::panic`]): from a kmsg dumper,
+    /// interrupts off, other CPUs stopped, pstore's raw spinlock held. For others that holds but for
+    /// the other CPUs. An `Err` is counted as a record that was not stored: pstore goes on with the
+    /// next one and prints the first error.
+    fn write(&self, header: &Header, data: &[u8]) -> Result<u64>;
+
+    /// The next record, or [`None`] after the last; an `Err` ends the enumeration, so that what stands
+    /// behind a record which cannot be read is reached only by skipping that one.
+    ///
+    /// Process context. pstore's lock for reading is held: neither another enumeration nor
+    /// [`Backend::erase`] runs beside it.
+    fn next(&self, cursor: &mut Self::Cursor) -> Result<Option<Stored>>;
+
+    /// Erases the record. Process context, under the same lock. pstore removes the file whatever this
+    /// returns.
+    fn erase(&self, kind: Kind, id: u64) -> Result;
+}
+
+/// A registered backend.
+///
+/// # Invariants
+///
+/// - *registered*: `info` is pstore's backend until `Drop`, its `data` points at this, `buffer` is its
+///   buffer, and its callbacks are those of this type.
+/// - *one reader*: `cursor` is touched only under `info`'s `read_mutex`.
+#[pin_data(PinnedDrop)]
+pub struct Registration<B: Backend> {
+    #[pin]
+    info: Opaque<bindings::pstore_info>,
+    cursor: UnsafeCell<B::Cursor>,
+    buffer: KVVec<u8>,
+    backend: B,
+}
+
+// SAFETY: pstore may be called from any thread; backend and cursor are `Send`.
+unsafe impl<B: Backend> Send for Registration<B> {}
+// SAFETY: Only the backend can be reached, and it is `Sync`; for the cursor see *one reader*.
+unsafe impl<B: Backend> Sync for Registration<B> {}
+
+impl<B: Backend> Registration<B> {
+    /// Registers `backend`, for records of at most `bytes` bytes. Process context; calls
+    /// [`Backend::next`] when pstore's filesystem is mounted.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is another backend, or `pstore.backend=` on the kernel's command line wants
+    /// another; pstore has then said so in the log. `ENOMEM`; `EINVAL` for no bytes.
+    pub fn new(backend: B, bytes: usize) -> impl PinInit<Self, Error> {
+        try_pin_init!(&this in Self {
+            // A panic may come as soon as it is registered: the rest is in place before.
+            backend,
+            cursor: UnsafeCell::new(B::Cursor::default()),
+            buffer: {
+                if bytes == 0 {
+                    return Err(EINVAL);
+                }
+                KVVec::from_elem(0, bytes, GFP_KERNEL)?
+            },
+            info <- Opaque::try_ffi_init(|slot: *mut bindings::pstore_info| {
+                let this = this.as_ptr();
+                // SAFETY: The buffer is in place, and stays where it is: it is not changed any more.
+                let buffer = unsafe { (*this).buffer.as_mut_ptr() };
+                let info = bindings::pstore_info {
+                    owner: this_module::<<B as Backend>::OwnerModule>().as_ptr(),
+                    name: kernel::str::as_char_ptr_in_const_context(B::NAME),
+                    buf: buffer.cast(),
+                    bufsize: bytes,
+                    flags: DMESG,
+                    max_reason: B::MAX_REASON as c_int,
+                    data: this.cast(),
+                    open: Some(Self::open),
+                    read: Some(Self::read),
+                    write: Some(Self::write),
+                    erase: Some(Self::erase),
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(info) };
+                // INVARIANT: By the call.
+                // SAFETY: `info` is pinned, complete, and unregistered before its memory goes.
+                to_result(unsafe { bindings::pstore_register(slot) })
+            }),
+        })
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// # Safety
+    ///
+    /// `info` is that of a `Registration<B>` which is registered.
+    unsafe fn from_info<'a>(info: *mut bindings::pstore_info) -> &'a Self {
+        // SAFETY: By *registered*.
+        unsafe { &*(*info).data.cast::<Self>() }
+    }
+
+    /// # Safety
+    ///
+    /// Called by pstore under `read_mutex`, with the `info` of a `Registration<B>`.
+    unsafe extern "C" fn open(info: *mut bindings::pstore_info) -> c_int {
+        // SAFETY: By the contract.
+        let this = unsafe { Self::from_info(info) };
+        // SAFETY: By *one reader*.
+        unsafe { *this.cursor.get() = B::Cursor::default() };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by pstore under `read_mutex`, with a record of its own that has the `info` of a
+    /// `Registration<B>`.
+    unsafe extern "C" fn read(record: *mut bindings::pstore_record) -> isize {
+        // SAFETY: By the contract.
+        let this = unsafe { Self::from_info((*record).psi) };
+        // SAFETY: By *one reader*.
+        let cursor = unsafe { &mut *this.cursor.get() };
+        let stored = match this.backend.next(cursor) {
+            Ok(Some(stored)) if !stored.data.is_empty() => stored,
+            Ok(Some(_)) => return EINVAL.to_errno() as isize,
+            Ok(None) => return 0,
+            Err(e) => return e.to_errno() as isize,
+        };
+        let header = &stored.header;
+        // Not empty, so this is memory of `kvmalloc()`, which pstore frees with `kvfree()`.
+        let (data, len, _) = stored.data.into_raw_parts();
+        // SAFETY: By the contract the record is valid, and nobody else has it.
+        unsafe {
+            (*record).id = stored.id;
+            (*record).type_ = header.kind.0;
+            (*record).time = header.time.into();
+            (*record).reason = header.reason;
+            (*record).count = header.count;
+            (*record).part = header.part;
+            (*record).compressed = header.compressed;
+            (*record).buf = data.cast();
+        }
+        // No allocation is longer than `isize::MAX`.
+        len as isize
+    }
+
+    /// # Safety
+    ///
+    /// Called by pstore with a record that has the `info` of a `Registration<B>`, and `size` bytes at
+    /// `buf`.
+    unsafe extern "C" fn write(record: *mut bindings::pstore_record) -> c_int {
+        // SAFETY: By the contract; the fields are plain numbers.
+        let (this, len, buf) = unsafe {
+            (
+                Self::from_info((*record).psi),
+                (*record).size,
+                (*record).buf,
+            )
+        };
+        if len <= 0 || buf.is_null() {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: As above.
+        let header = unsafe {
+            Header {
+                kind: Kind((*record).type_),
+                time: (*record).time.into(),
+                reason: (*record).reason,
+                count: (*record).count,
+                part: (*record).part,
+                compressed: (*record).compressed,
+            }
+        };
+        // SAFETY: By the contract.
+        let data = unsafe { slice::from_raw_parts(buf.cast::<u8>(), len as usize) };
+        match this.backend.write(&header, data) {
+            Ok(id) => {
+                // SAFETY: The record is pstore's own, valid for writes.
+                unsafe { (*record).id = id };
+                0
+            }
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by pstore under `read_mutex`, with a record that [`Self::read`] has filled.
+    unsafe extern "C" fn erase(record: *mut bindings::pstore_record) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract.
+            let (this, kind, id) = unsafe {
+                (
+                    Self::from_info((*record).psi),
+                    (*record).type_,
+                    (*record).id,
+                )
+            };
+            this.backend.erase(Kind(kind), id)?;
+            Ok(0)
+        })
+    }
+}
+
+/// `PSTORE_FLAGS_DMESG`: pstore writes the log of the kernel here.
+const DMESG: c_int = bindings::VFS_CONST_PSTORE_FLAGS_DMESG;
+
+#[pinned_drop]
+impl<B: Backend> PinnedDrop for Registration<B> {
+    // Nobody is in a callback afterwards, nor comes into one. pstore itself keeps no reference, so
+    // for each:
+    //
+    // - *write*: called by pstore's kmsg dumper alone, the only frontend that the flags allow;
+    //   `pstore_unregister()` takes it off the list and waits for a grace period.
+    // - *erase*: unlinking holds the lock of pstore's root folder; `pstore_unregister()` takes that
+    //   lock to remove all records of this backend, and a record that has gone is not erased.
+    // - *open* and *read*: from `pstore_register()`, which is over; from pstore's work, which
+    //   `pstore_unregister()` flushes; and from the mount of pstore's filesystem, which looks for the
+    //   backend without the lock that registration takes. So a mount may have found this backend
+    //   while it was going, hence the second step here: it waits until no super block of pstore is in
+    //   the making. One that is made later finds no backend.
+    fn drop(self: Pin<&mut Self>) {
+        /// # Safety
+        ///
+        /// None.
+        unsafe extern "C" fn nothing(_sb: *mut bindings::super_block, _arg: *mut c_void) {}
+
+        // SAFETY: By *registered*.
+        unsafe { bindings::pstore_unregister(self.info.get()) };
+        // SAFETY: The name is a string. The type has a reference until it is put.
+        unsafe {
+            let pstore =
+                bindings::get_fs_type(kernel::str::as_char_ptr_in_const_context(c"pstore"));
+            if !pstore.is_null() {
+                // Takes each super block's `s_umount`, which its mount holds from before it is in the
+                // list until it is complete.
+                bindings::iterate_supers_type(pstore, Some(nothing), ptr::null_mut());
+                bindings::module_put((*pstore).owner);
+            }
+        }
+    }
+}
