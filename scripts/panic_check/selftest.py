@@ -38,7 +38,7 @@ RUST_FMT = "_RNvMs_NtCs1234567890a_4core3fmtNtB4_9Formatter9write_str"
 # name, assembly, exit status, what must be said
 CASES = [
     ("clean", functions(entry="push %rbx; sub $32,%rsp; call helper; call _printk; add $32,%rsp; pop %rbx; ret",
-                        helper="call rust_helper_atomic64_read; ret"), 0, "ok: 2 functions, 2 external symbols, 56 bytes"),
+                        helper="call rust_helper_atomic64_read; ret"), 0, "ok: 1 entries, 2 functions, 2 external symbols, 56 bytes"),
     ("planted kmalloc", functions(entry="call kmalloc; ret"), 1, "kmalloc is not allowed"),
     ("kmalloc far down", functions(entry="call a; ret", a="call b; ret", b="jmp c", c="call __kmalloc_noprof; ret"), 1,
      "__kmalloc_noprof is not allowed in c; reached: c <- b <- a <- entry"),
@@ -139,12 +139,29 @@ def others(program, folder):
     """The module's own pattern, stripped and foreign files, PANIC=n."""
     allow = write(folder, "allow", ALLOW)
     handler = "_RNvMs_NtCs9_3vfs5panicINtB4_12RegistrationNtNtCs8_6permfs5panic7HandlerE4callBT_"
-    die = handler.replace("12Registration", "15DieRegistration")
-    path = assemble(folder, functions(**{handler: "call kmalloc; ret", die: "call vmalloc; ret"}))
+    others = {
+        "die notifier": handler.replace("12Registration", "15DieRegistration"),
+        "kmsg dumper": handler.replace("5panicINtB4_12Registration", "4kmsgINtB4_6Dumper"),
+        "pstore's write": handler.replace("5panicINtB4", "6pstoreINtB4").replace("4call", "5write"),
+    }
+    path = assemble(folder, functions(**{handler: "call kmalloc; ret"}))
     got, said = verdict(program, "--allow", allow, path)
-    yield "the notifier is found by its name", got == 1 and "kmalloc" in said and "vmalloc" not in said, said
+    yield "the notifier is found by its name", got == 1 and "kmalloc" in said, said
     got, said = verdict(program, "--absent", path)
     yield "a handler is noticed", got == 1 and "still in" in said, said
+    for name, symbol in others.items():
+        path = assemble(folder, functions(**{handler: "ret", symbol: "call vmalloc; ret"}))
+        got, said = verdict(program, "--allow", allow, path)
+        yield f"the {name} is found by its name", got == 1 and "vmalloc" in said and "2 entries" in said, said
+        path = assemble(folder, functions(**{symbol: "ret"}))
+        got, said = verdict(program, "--allow", allow, path)
+        yield f"the {name} alone is not enough", got == 2 and "is a panic notifier" in said, said
+        got, said = verdict(program, "--absent", path)
+        yield f"the {name} is noticed", got == 1 and "still in" in said, said
+    read = others["pstore's write"].replace("5write", "4read")
+    path = assemble(folder, functions(**{handler: "ret", read: "call vmalloc; ret"}))
+    got, said = verdict(program, "--allow", allow, path)
+    yield "pstore's read is no entry", got == 0 and "1 entries" in said, said
     path = assemble(folder, functions(other="ret"))
     got, said = verdict(program, "--absent", path)
     yield "no handler is no fault", got == 0, said
