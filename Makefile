@@ -9,6 +9,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PANIC ?= y
+TELEMETRY ?= y
 T ?=
 ROUNDS ?= 50
 STATES ?= 200000
@@ -37,7 +38,7 @@ kit: ; @scripts/kit
 .PHONY: modules
 modules: ## permfs.ko (KDIR=, PANIC=n)
 	@$(KIT_CHECK)
-	@$(KMAKE) PANIC=$(PANIC) modules
+	@$(KMAKE) PANIC=$(PANIC) TELEMETRY=$(TELEMETRY) modules
 
 .PHONY: tools
 tools: ## host tools, linked in build/bin
@@ -81,6 +82,10 @@ sim: ## crash simulator (STATES=, SEED=)
 .PHONY: panic-check
 panic-check: modules ## what the panic path can reach in permfs.ko
 	@scripts/panic-check permfs.ko
+
+.PHONY: panic-cost
+panic-cost: vm-ready ## what gate, counters and event ring cost a 4 KiB random write
+	@scripts/panic-cost
 
 .PHONY: man
 man: tools ## man pages, in build/man

@@ -11,7 +11,10 @@
 //! freed by an epoch that is not yet durable. The store keeps the on-disk bitmap; this type is never
 //! written anywhere. Nothing here locks, waits or sleeps, except that [`Allocator::load`] allocates memory.
 
-use crate::format::{SHARD_BLOCKS, SHARD_RESERVED};
+use crate::{
+    format::{SHARD_BLOCKS, SHARD_RESERVED},
+    TELEMETRY,
+};
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed}, //
@@ -202,8 +205,7 @@ impl Allocator {
     /// is no longer reserved.
     pub fn alloc_reserved(&self, goal: u64, want: u32) -> Result<Run, Refused> {
         let run = self.alloc_class(goal, want, Class::Promised)?;
-        let counters = self.sink.counters();
-        counters.reserved.fetch_sub(u64::from(run.len), Relaxed);
+        self.promised(0, run.len.into());
         Ok(run)
     }
 
@@ -289,6 +291,9 @@ impl Allocator {
     }
 
     fn crossed(&self, s: u64, crossed: Crossed) {
+        if !TELEMETRY {
+            return;
+        }
         let pressure = &self.sink.counters().shards_with_pressure;
         match crossed {
             Crossed::None => {}
@@ -441,16 +446,22 @@ impl Allocator {
             self.refused(self.hint().load(Relaxed), blocks);
             return Err(ENOSPC);
         }
-        let counters = self.sink.counters();
-        counters.reserved.fetch_add(blocks, Relaxed);
+        self.promised(blocks, 0);
         Ok(())
     }
 
     /// Takes back a promise that was not used.
     pub fn unreserve(&self, blocks: u64) {
-        let counters = self.sink.counters();
-        counters.reserved.fetch_sub(blocks, Relaxed);
+        self.promised(0, blocks);
         self.space.give(blocks, Class::Data);
+    }
+
+    /// Counts blocks that were promised, and blocks whose promise was kept or taken back.
+    fn promised(&self, more: u64, less: u64) {
+        if TELEMETRY {
+            let reserved = &self.sink.counters().reserved;
+            reserved.fetch_add(more.wrapping_sub(less), Relaxed);
+        }
     }
 
     /// What the panic handler would tell of this volume; it reads the same static memory itself.

@@ -10,6 +10,10 @@
 #![crate_name = "permfs_core"]
 #![forbid(unsafe_code)]
 
+/// Whether gate, in-flight count, event ring, and the counters that only reports read are there. They always are,
+/// but for a build (`make TELEMETRY=n`) that exists to measure what they cost (`make panic-cost`).
+pub const TELEMETRY: bool = !cfg!(permfs_no_telemetry);
+
 pub mod alloc;
 pub mod btree;
 pub mod check;

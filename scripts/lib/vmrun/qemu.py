@@ -88,7 +88,11 @@ def command(opts, kit: Kit, folder: pathlib.Path, disks: list) -> tuple[list[str
     """Argument list and environment of a direct QEMU launch: fast and clean under emulation."""
     args, env = kit.program("qemu-system-x86_64")
     args += base(kit)
-    if accelerator(kit, folder) == "kvm":
+    if opts.icount:
+        # The clock jumps over idle time: what passes is what is executed.
+        args += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm"]
+        opts.cpus = 1
+    elif accelerator(kit, folder) == "kvm":
         args += ["-accel", "kvm", "-cpu", "host"]
     else:
         # The string instructions' fast forms are slow when they are emulated.
