@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/interrupt.h>
 #include <linux/iomap.h>
 #include <linux/kdebug.h>
 #include <linux/kexec.h>
@@ -16,6 +17,7 @@
 #include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
+#include <linux/pci.h>
 #include <linux/pstore.h>
 #include <linux/reboot.h>
 #include <linux/sched/mm.h>
@@ -56,6 +58,10 @@ static const unsigned int VFS_CONST_IOMAP_DIO_BOUNCE = IOMAP_DIO_BOUNCE;
 static const int VFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
 static const unsigned int VFS_CONST_REQ_OP_READ = REQ_OP_READ;
 static const unsigned int VFS_CONST_REQ_OP_WRITE = REQ_OP_WRITE;
+static const unsigned int VFS_CONST_REQ_OP_FLUSH = REQ_OP_FLUSH;
+static const unsigned int VFS_CONST_REQ_LANE = (unsigned int)(REQ_SYNC | REQ_POLLED | REQ_FAILFAST_MASK);
+static const unsigned char VFS_CONST_BLK_STS_RESOURCE = (__force unsigned char)BLK_STS_RESOURCE;
+static const unsigned char VFS_CONST_BLK_STS_DEV_RESOURCE = (__force unsigned char)BLK_STS_DEV_RESOURCE;
 static const unsigned int VFS_CONST_REQ_SYNC = (unsigned int)REQ_SYNC;
 static const unsigned int VFS_CONST_REQ_META = (unsigned int)REQ_META;
 static const unsigned int VFS_CONST_REQ_FUA = (unsigned int)REQ_FUA;
@@ -66,6 +72,12 @@ static const unsigned int VFS_CONST_GFP_NOIO = (unsigned int)GFP_NOIO;
 static const unsigned int VFS_CONST_GFP_KERNEL = (unsigned int)GFP_KERNEL;
 static const int VFS_CONST_PSTORE_FLAGS_DMESG = PSTORE_FLAGS_DMESG;
 static const unsigned int VFS_CONST_ATTR_SIZE = ATTR_SIZE;
+
+/* An interrupt's handler and what it is called with. */
+struct vfs_irq {
+	irqreturn_t (*handler)(int irq, void *dev_id);
+	void *dev_id;
+};
 
 /* helpers.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
@@ -186,3 +198,35 @@ int vfs_helper_current_pid(void);
 void vfs_helper_current_comm(char *buf, size_t len);
 bool vfs_helper_kexec_crash_loaded(void);
 void vfs_helper_cpu_relax(void);
+
+/* helpers_block.c */
+struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);
+u64 vfs_helper_bdev_start_sector(struct block_device *bdev);
+bool vfs_helper_bdev_is_plain(struct block_device *bdev);
+const char *vfs_helper_bdev_driver(struct block_device *bdev, const char **bus);
+struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev);
+bool vfs_helper_bdev_translates_dma(struct block_device *bdev);
+bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev);
+bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out);
+bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *busy);
+bool vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number);
+struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n);
+struct blk_mq_hw_ctx *vfs_helper_queue_polled_hctx(struct request_queue *q);
+bool vfs_helper_hctx_is_stopped(const struct blk_mq_hw_ctx *hctx);
+bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
+bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
+bool vfs_helper_hctx_has_requests_in_driver(struct blk_mq_hw_ctx *hctx);
+void vfs_helper_queue_complete_here(struct request_queue *q);
+bool vfs_helper_queue_is_going(const struct request_queue *q);
+bool vfs_helper_queue_is_unused(struct request_queue *q);
+bool vfs_helper_queue_is_quiesced(const struct request_queue *q);
+void vfs_helper_queue_prepare_at_panic(struct request_queue *q);
+struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf);
+void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_device *bdev, blk_opf_t opf, u64 sector,
+			 void *addr, unsigned int len);
+unsigned char vfs_helper_mq_queue_rq(struct request *rq);
+int vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx);
+void *vfs_helper_alloc_dma_pages(unsigned int order);
+void vfs_helper_free_pages(void *addr, unsigned int order);
+bool vfs_helper_current_does_io(void);
+int vfs_helper_preempt_depth(void);

@@ -10,6 +10,7 @@ use crate::{bindings, scope::NoIo};
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
 
+pub mod lane;
 mod request;
 
 use self::request::{Bounce, Chain};

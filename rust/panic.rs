@@ -14,7 +14,12 @@
 
 use crate::bindings;
 use core::{mem::offset_of, slice};
-use kernel::{error::to_result, prelude::*, types::Opaque};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::{Atomic, Full, Relaxed},
+    types::Opaque,
+};
 
 pub mod clock;
 mod context;
@@ -25,6 +30,25 @@ pub use self::context::{
 
 /// The longest message that is passed on, in bytes; `panic()` itself keeps 1024.
 const MAX_MESSAGE: usize = 1024;
+
+/// Whether the kernel panics, and this crate's completions are to leave everything as it is.
+static FROZEN: Atomic<bool> = Atomic::new(false);
+
+/// Ends the ordinary life of this crate: from now on the completions of its own I/O tell their
+/// observers and do nothing else, because waking up, queueing work and ending writeback take locks;
+/// and [lanes](crate::block::lane) are not freed any more. There is no way back.
+///
+/// For panic notifiers, first thing. Context: any, NMI included.
+#[inline]
+pub fn freeze() {
+    FROZEN.xchg(true, Full);
+}
+
+/// Whether [`freeze`] was called. Context: any, NMI included.
+#[inline]
+pub fn frozen() -> bool {
+    FROZEN.load(Relaxed)
+}
 
 /// Hears of panics.
 pub trait Notifier: Send + Sync {

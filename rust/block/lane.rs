@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A way to write to a block device while the kernel panics.
+//!
+//! C headers: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h),
+//! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+//!
+//! A [`Lane`] is made at mount, in process context: it looks at the device's queue, decides how
+//! completions can be collected and requests written ([`Way`]), and holds all memory that will be
+//! needed. [`at_panic`] uses it by number: it takes a request without waiting, hands it to the
+//! driver's `queue_rq` itself, and polls, or calls the queue's interrupt handler by hand, until the
+//! driver has completed it. No I/O scheduler, workqueue, timer, interrupt or wake-up has a part in
+//! it.
+//!
+//! # What may hang, and how it is avoided
+//!
+//! Other CPUs were stopped wherever they were. On x86 they are asked by an ordinary interrupt
+//! first, so that they have left what runs with interrupts off: a lock that is *irq-safe* (always
+//! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. This CPU
+//! may hold any lock if the panic came out of code that does. From this come the classes:
+//!
+//! | way | locks that submitting and collecting take | where it writes |
+//! | --- | --- | --- |
+//! | `virtio-poll` | the queue's `vq->lock`, irq-safe, nobody else's | everywhere; in an NMI only if the driver neither allocates nor translates |
+//! | `virtio-shared` | `vq->lock`, irq-safe, which this CPU may hold | not in an NMI; not out of the block layer; not inside of the queue's interrupt |
+//! | `nvme-poll` | `sq_lock`, `cq_poll_lock`, plain | everywhere if no request of anybody's is on the poll queue; in an NMI only without DMA translation |
+//! | `nvme-reap` | `sq_lock`, plain | on a queue of this CPU alone, on which the driver holds no request of anybody's; not in an NMI, not out of the block layer, not while the handler is in progress |
+//!
+//! *Out of the block layer* means: the panic came from inside of an interrupt, or from a task that
+//! is submitting or a worker, and a spinlock is held on this CPU. That no spinlock is held is
+//! known where the kernel counts them (`CONFIG_PREEMPT_COUNT`); where it does not, one is taken to
+//! be held.
+//!
+//! [`Mode::Force`] writes without asking for the class. Neither mode calls a handler that is in
+//! progress.
+
+use super::BlockDevice;
+use crate::{bindings, panic};
+use core::{cell::UnsafeCell, ptr};
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Full},
+};
+
+pub mod at_panic;
+mod flight;
+mod probe;
+mod queue;
+mod span;
+mod vectors;
+mod way;
+
+use self::{flight::Flight, queue::Queue, span::Span, vectors::Vector};
+pub use self::{
+    span::Area,
+    way::{Reason, Way},
+};
+
+/// Lanes that there may be at a time.
+pub const LANES: usize = 32;
+
+/// How daring a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It refuses where it might hang.
+    Auto,
+    /// It refuses only what cannot work.
+    Force,
+    /// It neither collects nor writes.
+    Off,
+}
+
+/// One operation; sectors of 512 bytes of the device that the lane was made for, `at` and `len`
+/// bytes of its buffer.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// From the device into the buffer.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where in the buffer.
+        at: usize,
+        /// How much; whole blocks of the device.
+        len: usize,
+    },
+    /// From the buffer to the device.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where in the buffer.
+        at: usize,
+        /// How much; whole blocks of the device.
+        len: usize,
+    },
+    /// What was written is durable afterwards.
+    Flush,
+}
+
+/// The lanes that a panic finds.
+///
+/// # Invariants
+///
+/// An entry is null or points to a [`Shared`] that is not freed while the entry holds it, nor ever
+/// once [`panic::frozen`] says so.
+static TABLE: [Atomic<*mut Shared>; LANES] = [const { Atomic::new(ptr::null_mut()) }; LANES];
+
+/// Memory that a device can reach, in one piece.
+///
+/// # Invariants
+///
+/// `data` is `1 << order` pages, naturally aligned, in the linear map, ours; `len` bytes of them
+/// are used.
+struct Buffer {
+    data: *mut u8,
+    order: u32,
+    len: usize,
+}
+
+impl Buffer {
+    fn new(len: usize) -> Result<Self> {
+        let pages = len.div_ceil(kernel::page::PAGE_SIZE).max(1);
+        let order = pages.checked_next_power_of_two().ok_or(ENOMEM)?.ilog2();
+        // SAFETY: No requirements.
+        let data = unsafe { bindings::vfs_helper_alloc_dma_pages(order) }.cast::<u8>();
+        if data.is_null() {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: By the call.
+        Ok(Self { data, order, len })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_free_pages(self.data.cast(), self.order) };
+    }
+}
+
+/// All of a lane.
+struct Shared {
+    device: BlockDevice,
+    queue: Queue,
+    /// Sector of the disk at which the device (a partition) begins.
+    start: u64,
+    area: Area,
+    mode: Mode,
+    collects: Way,
+    writes: Way,
+    vectors: KVec<Vector>,
+    buffer: Buffer,
+    /// Logical block size, bytes.
+    block: u64,
+    /// Bytes of the largest request.
+    chunk: usize,
+    /// Submitting allocates (virtio's indirect descriptors), or maps through an IOMMU.
+    takes_locks: bool,
+    /// Held by who is in `at_panic`; 0: nobody.
+    busy: Atomic<u32>,
+    /// Belongs to who holds `busy`.
+    flight: UnsafeCell<Flight>,
+}
+
+// SAFETY: The queue belongs to the device, whose reference is here too; the rest is memory of ours.
+unsafe impl Send for Shared {}
+// SAFETY: All is constant but `busy`, which is an atomic, and `flight`, which belongs to the holder
+// of `busy`.
+unsafe impl Sync for Shared {}
+
+/// A lane to a device; gone, and its memory free, when this is dropped.
+///
+/// # Invariants
+///
+/// `shared` was made by [`KBox::into_raw`], is in entry `number` of `TABLE`, and ours to free.
+pub struct Lane {
+    shared: *mut Shared,
+    number: u32,
+}
+
+// SAFETY: `Shared` is `Send`.
+unsafe impl Send for Lane {}
+// SAFETY: `Shared` is `Sync`.
+unsafe impl Sync for Lane {}
+
+impl Lane {
+    /// Makes a lane to `area` of `device` with a buffer of `buffer` bytes. Process context.
+    ///
+    /// That the device cannot be written at a panic is no error: see [`Self::writes`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `ENOSPC` if there are [`LANES`] already.
+    pub fn new(device: &BlockDevice, area: Area, buffer: usize, mode: Mode) -> Result<Self> {
+        let found = probe::probe(device, area, buffer, mode)?;
+        let shared = Shared {
+            device: device.clone(),
+            queue: found.queue,
+            start: found.start,
+            area,
+            mode,
+            collects: found.collects,
+            writes: found.writes,
+            vectors: found.vectors,
+            buffer: Buffer::new(buffer)?,
+            block: device.logical_block_size().into(),
+            chunk: found.chunk,
+            takes_locks: found.takes_locks,
+            busy: Atomic::new(0),
+            flight: UnsafeCell::new(Flight::new()),
+        };
+        let shared = KBox::into_raw(KBox::new(shared, GFP_KERNEL)?);
+        for (number, entry) in (0..).zip(&TABLE) {
+            // INVARIANT: Of `TABLE` and of `Lane`: it is freed by `Drop`, which takes it out first.
+            if entry.cmpxchg(ptr::null_mut(), shared, Full).is_ok() {
+                return Ok(Self { shared, number });
+            }
+        }
+        // SAFETY: From `into_raw`, and nobody else has seen it.
+        drop(unsafe { KBox::from_raw(shared) });
+        Err(ENOSPC)
+    }
+
+    fn shared(&self) -> &Shared {
+        // SAFETY: By the type invariant.
+        unsafe { &*self.shared }
+    }
+
+    /// Its number, for [`at_panic`].
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// How completions of requests that are in flight are collected.
+    pub fn collects(&self) -> Way {
+        self.shared().collects
+    }
+
+    /// How it writes.
+    pub fn writes(&self) -> Way {
+        self.shared().writes
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(entry) = TABLE.get(self.number as usize) {
+            entry.xchg(ptr::null_mut(), Full);
+        }
+        // Either this sees the freeze, or the panic, which looks into the table after it, sees the
+        // entry gone: the exchanges of both are full barriers.
+        if panic::frozen() {
+            return;
+        }
+        // SAFETY: By the type invariant it is ours; nobody can find it any more, and by the above
+        // nobody has.
+        drop(unsafe { KBox::from_raw(self.shared) });
+    }
+}

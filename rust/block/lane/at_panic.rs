@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be done with a lane, by its number, when the kernel panics.
+//!
+//! All of this refuses until [`crate::panic::freeze`] was called: only then are lanes not freed any
+//! more. All of it is for panic context (see [`crate::panic`]): it neither sleeps nor waits; every
+//! loop is over the hardware queues or interrupts of one device. What it allocates: virtio-blk asks
+//! for a descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
+//!
+//! Collect first, then write: what is in flight when [`refusal`] is asked counts against a lane
+//! whose queue is shared.
+
+use super::{
+    flight::{Flight, Phase},
+    queue,
+    vectors::Call,
+    Mode, Op, Shared, Way, TABLE,
+};
+use crate::panic;
+use core::ptr;
+use kernel::sync::atomic::{Acquire, Full, Release};
+
+/// A lane, for one call.
+///
+/// # Invariants
+///
+/// We hold `shared.busy`.
+struct Entered {
+    shared: &'static Shared,
+}
+
+impl Entered {
+    /// None if there is no such lane, or this has come in the middle of another call.
+    fn new(lane: u32) -> Option<Self> {
+        if !panic::frozen() {
+            return None;
+        }
+        let shared = TABLE.get(lane as usize)?.load(Acquire);
+        // SAFETY: By the invariant of `TABLE` it is null or never freed, the kernel being frozen.
+        let shared = unsafe { shared.as_ref::<'static>() }?;
+        shared.busy.cmpxchg(0, 1, Full).ok()?;
+        // INVARIANT: By the exchange.
+        Some(Self { shared })
+    }
+
+    fn with<R>(&mut self, f: impl FnOnce(&'static Shared, &mut Flight) -> R) -> R {
+        // SAFETY: By the type invariant it is ours; there is one of us, which is borrowed.
+        f(self.shared, unsafe { &mut *self.shared.flight.get() })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.shared.busy.store(0, Release);
+    }
+}
+
+/// One round of collecting what others have in flight on the whole device; at least how many
+/// completions were seen. None if there is no way, or not here.
+pub fn collect(lane: u32) -> Option<u32> {
+    Entered::new(lane)?.with(|shared, flight| shared.collect(flight))
+}
+
+/// Why the lane may not write, here and now; none if it may.
+pub fn refusal(lane: u32) -> Option<&'static str> {
+    match Entered::new(lane) {
+        Some(mut entered) => entered.with(|shared, flight| shared.refusal(flight)),
+        None => Some("no-lane"),
+    }
+}
+
+/// Copies `bytes` to offset `at` of the buffer. False if that is out of range, or the buffer is in
+/// use.
+pub fn stage(lane: u32, at: usize, bytes: &[u8]) -> bool {
+    let Some(mut entered) = Entered::new(lane) else {
+        return false;
+    };
+    entered.with(|shared, flight| {
+        let Some(to) = shared.bytes(flight, at, bytes.len()) else {
+            return false;
+        };
+        // SAFETY: That many bytes are there, and nobody else uses them.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        true
+    })
+}
+
+/// Copies from offset `at` of the buffer to `out`. False as [`stage`].
+pub fn peek(lane: u32, at: usize, out: &mut [u8]) -> bool {
+    let Some(mut entered) = Entered::new(lane) else {
+        return false;
+    };
+    entered.with(|shared, flight| {
+        let Some(from) = shared.bytes(flight, at, out.len()) else {
+            return false;
+        };
+        // SAFETY: That many bytes are there, initialised, and nobody else uses them.
+        unsafe { ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
+        true
+    })
+}
+
+/// Begins an operation, one at a time; [`poll`] until it has ended, or [`abandon`] it.
+///
+/// A flush of a device without a volatile cache ends at once.
+///
+/// # Errors
+///
+/// What [`refusal`] says; `busy`; `range`: not in the area or the buffer, or not whole blocks;
+/// `no-tag`; `io-error`: the driver did not take it.
+pub fn submit(lane: u32, op: Op) -> Result<(), &'static str> {
+    match Entered::new(lane) {
+        Some(mut entered) => entered.with(|shared, flight| shared.submit(flight, op)),
+        None => Err("no-lane"),
+    }
+}
+
+/// One round of collecting. None: the operation has not ended; an error is a negative errno.
+pub fn poll(lane: u32) -> Option<Result<(), i32>> {
+    Entered::new(lane)?.with(|shared, flight| shared.poll(flight))
+}
+
+/// Gives an operation up. The device may still have it: request and buffer are not touched again,
+/// and the lane refuses from now on.
+pub fn abandon(lane: u32) {
+    if let Some(mut entered) = Entered::new(lane) {
+        entered.with(|_, flight| flight.phase = Phase::Dead);
+    }
+}
+
+impl Shared {
+    /// A place in the buffer, if the device does not have the buffer.
+    fn bytes(&self, flight: &Flight, at: usize, len: usize) -> Option<*mut u8> {
+        let idle = matches!(flight.phase, Phase::Idle | Phase::Nothing);
+        let inside = at.checked_add(len)? <= self.buffer.len;
+        // SAFETY: Inside of the buffer, by the invariant of `Buffer`.
+        (idle && inside).then(|| unsafe { self.buffer.data.add(at) })
+    }
+
+    fn collect(&self, flight: &mut Flight) -> Option<u32> {
+        if !self.collects.works() {
+            return None;
+        }
+        if self.queue.is_unused() {
+            return Some(0);
+        }
+        if !flight.collecting {
+            // What completes belongs to others: its end takes their locks, which are irq-safe.
+            if self.mode != Mode::Force && (queue::in_nmi() || queue::in_block_layer()) {
+                return None;
+            }
+            flight.collecting = true;
+            self.queue.complete_here();
+        }
+        match self.collects {
+            Way::VirtioShared | Way::VirtioPoll => self.poll_queues(),
+            Way::NvmeReap | Way::NvmePoll => self.reap_queues(),
+            Way::None(_) => None,
+        }
+    }
+
+    fn poll_queues(&self) -> Option<u32> {
+        if self.vectors_refusal().is_some() {
+            return None;
+        }
+        let mut seen = 0_u32;
+        for hw in self.queue.hw_queues() {
+            // SAFETY: The way is virtio's, which has `poll`; the queue is not unused; the lock is
+            // irq-safe, not held by a handler that is in progress, nor by this CPU: `collect` has
+            // asked.
+            seen = seen.saturating_add(unsafe { hw.poll() });
+        }
+        Some(seen)
+    }
+
+    fn reap_queues(&self) -> Option<u32> {
+        let mut any = false;
+        let mut seen = 0_u32;
+        for hw in self.queue.hw_queues() {
+            if hw.is_polled() {
+                // Who polls it may have been stopped with its lock.
+                if self.mode == Mode::Force && self.queue.has_poll() {
+                    // SAFETY: The queue is not unused. That the lock is free was not asked for.
+                    seen = seen.saturating_add(unsafe { hw.poll() });
+                }
+                continue;
+            }
+            // SAFETY: In panic context, not in an NMI unless that was not asked for; nvme_irq()
+            // takes no lock.
+            match hw.vector(&self.vectors).map(|v| unsafe { v.call() }) {
+                Some(Call::Called(did)) => {
+                    any = true;
+                    seen = seen.saturating_add(did.into());
+                }
+                Some(Call::InProgress | Call::Changed) | None => {}
+            }
+        }
+        any.then_some(seen)
+    }
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one request of a lane, and sending it.
+
+use super::{
+    queue::{self, HwQueue},
+    vectors::Call,
+    Mode, Op, Shared, Span, Way,
+};
+use crate::bindings;
+use core::{ffi::c_void, ptr};
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Relaxed, Release},
+    types::Opaque,
+};
+
+/// Status of a request that has not completed; others are 0 or a negative errno.
+const PENDING: i32 = 1;
+
+/// Where the operation is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none.
+    Idle,
+    /// A part of it is to be sent (again: the driver had no room).
+    Waits,
+    /// A part of it is in the device.
+    Sent,
+    /// There was nothing to send.
+    Nothing,
+    /// It was given up: the device may still write to the buffer and complete the request.
+    Dead,
+}
+
+/// What the lane does at the moment.
+///
+/// # Invariants
+///
+/// `request` is null or a request of the lane's queue, ours, and of `hw`; while the phase is
+/// [`Phase::Sent`] or [`Phase::Dead`] the driver may use it, `bio` and `vec`.
+pub(super) struct Flight {
+    pub(super) phase: Phase,
+    request: *mut bindings::request,
+    hw: Option<HwQueue>,
+    op: u32,
+    span: Span,
+    part: Span,
+    /// The class was found to be safe once. This CPU stays where it is, and what it holds, it holds
+    /// for ever: later calls come from deeper inside of the same panic.
+    granted: bool,
+    pub(super) collecting: bool,
+    status: Atomic<i32>,
+    bio: Opaque<bindings::bio>,
+    vec: Opaque<bindings::bio_vec>,
+}
+
+/// # Safety
+///
+/// Called by the block layer when a request of [`Shared::send`] has completed, in `poll` or in a
+/// handler that [`Shared::reap`] has called; or, if it was given up, at any time.
+unsafe extern "C" fn end_io(
+    rq: *mut bindings::request,
+    status: bindings::blk_status_t,
+    _iob: *const bindings::io_comp_batch,
+) -> bindings::rq_end_io_ret {
+    // SAFETY: By the contract; `send` has put the address of `Flight::status` there, which is never
+    // freed once the kernel panics.
+    unsafe {
+        let errno = bindings::blk_status_to_errno(status);
+        let slot = (*rq).end_io_data.cast::<Atomic<i32>>();
+        (*slot).store(errno.min(0), Release);
+    }
+    // It stays ours. Freeing it would wake up who waits for a tag.
+    bindings::rq_end_io_ret_RQ_END_IO_NONE
+}
+
+impl Flight {
+    pub(super) fn new() -> Self {
+        // INVARIANT: There is no request.
+        Self {
+            phase: Phase::Idle,
+            request: ptr::null_mut(),
+            hw: None,
+            op: 0,
+            span: Span::EMPTY,
+            part: Span::EMPTY,
+            granted: false,
+            collecting: false,
+            status: Atomic::new(0),
+            bio: Opaque::zeroed(),
+            vec: Opaque::zeroed(),
+        }
+    }
+}
+
+impl Shared {
+    /// Why the interrupt of `hw` cannot be called now, if it cannot.
+    fn vector_refusal(&self, hw: HwQueue) -> Option<&'static str> {
+        match hw.vector(&self.vectors).map(|v| v.state()) {
+            Some(Call::Called(_)) => None,
+            Some(Call::InProgress) => Some("in-progress"),
+            Some(Call::Changed) | None => Some("vectors"),
+        }
+    }
+
+    /// virtio: the handlers hold the queues' locks, and which belongs to which queue is the driver's
+    /// secret.
+    pub(super) fn vectors_refusal(&self) -> Option<&'static str> {
+        let mut changed = false;
+        for vector in &self.vectors {
+            match vector.state() {
+                Call::InProgress => return Some("in-progress"),
+                Call::Changed => changed = true,
+                Call::Called(_) => {}
+            }
+        }
+        (changed && self.mode != Mode::Force).then_some("vectors")
+    }
+
+    /// Why nothing may be written now, if so.
+    pub(super) fn refusal(&self, flight: &mut Flight) -> Option<&'static str> {
+        if let Way::None(reason) = self.writes {
+            return Some(reason.name());
+        }
+        if flight.phase == Phase::Dead {
+            return Some("deadline");
+        }
+        if self.queue.is_going() {
+            return Some("queue-frozen");
+        }
+        if self.queue.is_quiesced() {
+            return Some("queue-quiesced");
+        }
+        if self.queue.has_scheduler() {
+            return Some("scheduler");
+        }
+        let Some(hw) = self.queue.polled() else {
+            return Some("queue-shared");
+        };
+        if hw.is_stopped() {
+            return Some("queue-stopped");
+        }
+        let refusal = match self.writes {
+            Way::NvmeReap => self.vector_refusal(hw),
+            Way::VirtioShared => self.vectors_refusal(),
+            Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some("queue-shared"),
+            _ => None,
+        };
+        if refusal.is_some() || flight.granted || self.mode == Mode::Force {
+            return refusal;
+        }
+        let refusal = self.class_refusal(hw);
+        flight.granted = refusal.is_none();
+        refusal
+    }
+
+    /// The classes of [the module](super).
+    fn class_refusal(&self, hw: HwQueue) -> Option<&'static str> {
+        let nmi = queue::in_nmi();
+        match self.writes {
+            Way::NvmePoll if hw.has_requests() => Some("queue-shared"),
+            Way::VirtioPoll | Way::NvmePoll => {
+                let quiet = !self.takes_locks
+                    && !hw.is_newly_shared()
+                    && !hw.has_requests()
+                    && !self.queue.hw_queues().any(|hw| hw.is_stopped());
+                (nmi && !quiet).then_some("nmi")
+            }
+            _ if nmi => Some("nmi"),
+            _ if queue::in_block_layer() => Some("in-block-layer"),
+            Way::NvmeReap if hw.cpus() != 1 || hw.has_requests_in_driver() => Some("queue-shared"),
+            _ => None,
+        }
+    }
+
+    /// Begins an operation.
+    pub(super) fn submit(&self, flight: &mut Flight, op: Op) -> Result<(), &'static str> {
+        if let Some(why) = self.refusal(flight) {
+            return Err(why);
+        }
+        if flight.phase != Phase::Idle {
+            return Err("busy");
+        }
+        let (code, place) = match op {
+            Op::Read { sector, at, len } => {
+                (bindings::VFS_CONST_REQ_OP_READ, Some((sector, at, len)))
+            }
+            Op::Write { sector, at, len } => {
+                (bindings::VFS_CONST_REQ_OP_WRITE, Some((sector, at, len)))
+            }
+            Op::Flush => (bindings::VFS_CONST_REQ_OP_FLUSH, None),
+        };
+        flight.op = code | bindings::VFS_CONST_REQ_LANE;
+        match place {
+            Some(place) => {
+                flight.span =
+                    Span::new(self.area, self.buffer.len, self.block, place).ok_or("range")?;
+                flight.part = flight.span.take(self.chunk).ok_or("range")?;
+            }
+            None if !self.device.has_write_cache() => {
+                flight.phase = Phase::Nothing;
+                return Ok(());
+            }
+            None => (flight.span, flight.part) = (Span::EMPTY, Span::EMPTY),
+        }
+        self.take_request(flight)?;
+        self.send(flight)
+    }
+
+    /// Sees to it that there is a request. One is enough for all operations: none is ever given
+    /// back.
+    fn take_request(&self, flight: &mut Flight) -> Result<(), &'static str> {
+        if !flight.request.is_null() {
+            return Ok(());
+        }
+        self.queue.prepare();
+        // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap.
+        // Without a scheduler nothing is called. A bitmap that has to be cleaned takes an irq-safe
+        // lock.
+        // SAFETY: By the invariant of `Queue` the disk is open.
+        let rq =
+            unsafe { bindings::vfs_helper_request_alloc_at_panic(self.queue.as_ptr(), flight.op) };
+        if rq.is_null() {
+            return Err("no-tag");
+        }
+        // SAFETY: It was allocated now.
+        let hctx = unsafe { (*rq).mq_hctx };
+        let hw = self.queue.polled().filter(|hw| hw.as_ptr() == hctx);
+        if hw.is_none() {
+            // Not the queue that was judged. It is not given back, for that would take locks.
+            flight.phase = Phase::Dead;
+            return Err("queue-shared");
+        }
+        // INVARIANT: Ours, and of `hw` by the comparison.
+        (flight.request, flight.hw) = (rq, hw);
+        Ok(())
+    }
+
+    /// Hands the current part to the driver.
+    fn send(&self, flight: &mut Flight) -> Result<(), &'static str> {
+        let rq = flight.request;
+        let part = flight.part;
+        let sector = self.start.wrapping_add(part.sector);
+        let (bio, segments) = if part.len == 0 {
+            (ptr::null_mut(), 0)
+        } else {
+            (flight.bio.get(), 1)
+        };
+        flight.status.store(PENDING, Relaxed);
+        flight.phase = Phase::Sent;
+        // SAFETY: By the invariant of `Flight` the request is ours and the driver does not have it.
+        // The part is inside of the buffer, whose memory is one segment. The fields are those that
+        // blk_mq_bio_to_request() sets; flags and state are as of a request that was just allocated.
+        // The queue is neither frozen nor quiesced, and `refusal` has seen that the locks which
+        // `queue_rq` takes are not held for ever.
+        let status = unsafe {
+            if !bio.is_null() {
+                let data = self.buffer.data.add(part.at);
+                bindings::vfs_helper_bio_fill(
+                    bio,
+                    flight.vec.get(),
+                    self.device.bdev(),
+                    flight.op,
+                    sector,
+                    data.cast::<c_void>(),
+                    part.len as u32,
+                );
+            }
+            (*rq).cmd_flags = flight.op;
+            (*rq).rq_flags = 0;
+            (*rq).bio = bio;
+            (*rq).biotail = bio;
+            (*rq).__data_len = part.len as u32;
+            (*rq).__sector = sector;
+            (*rq).nr_phys_segments = segments;
+            (*rq).state = bindings::mq_rq_state_MQ_RQ_IDLE;
+            (*rq).end_io = Some(end_io);
+            (*rq).end_io_data = (&raw const flight.status).cast::<c_void>().cast_mut();
+            bindings::vfs_helper_mq_queue_rq(rq)
+        };
+        match status {
+            0 => Ok(()),
+            bindings::VFS_CONST_BLK_STS_RESOURCE | bindings::VFS_CONST_BLK_STS_DEV_RESOURCE => {
+                flight.phase = Phase::Waits;
+                Ok(())
+            }
+            _ => {
+                flight.phase = Phase::Idle;
+                Err("io-error")
+            }
+        }
+    }
+
+    /// Has the driver complete what the device has done of the lane's own queue.
+    fn reap(&self, flight: &Flight) {
+        let Some(hw) = flight.hw else {
+            return;
+        };
+        match self.writes {
+            Way::NvmeReap => {
+                if let Some(vector) = hw.vector(&self.vectors) {
+                    // SAFETY: `refusal` has let the lane through; nvme_irq() takes no lock.
+                    unsafe { vector.call() };
+                }
+            }
+            // SAFETY: The queue is in use, for the lane has a request of it; `refusal` has let it
+            // through, and these ways have `poll`.
+            Way::VirtioPoll | Way::VirtioShared | Way::NvmePoll => unsafe {
+                hw.poll();
+            },
+            Way::None(_) => {}
+        }
+    }
+
+    /// One round; the result when the operation has ended.
+    pub(super) fn poll(&self, flight: &mut Flight) -> Option<Result<(), i32>> {
+        match flight.phase {
+            Phase::Sent => {}
+            Phase::Waits => {
+                self.reap(flight);
+                return match self.send(flight) {
+                    Ok(()) => None,
+                    Err(_) => Some(Err(EIO.to_errno())),
+                };
+            }
+            Phase::Nothing => {
+                flight.phase = Phase::Idle;
+                return Some(Ok(()));
+            }
+            Phase::Idle | Phase::Dead => return Some(Err(EINVAL.to_errno())),
+        }
+        self.reap(flight);
+        let status = flight.status.load(Acquire);
+        if status == PENDING {
+            return None;
+        }
+        flight.phase = Phase::Idle;
+        if status != 0 {
+            return Some(Err(status));
+        }
+        let Some(part) = flight.span.take(self.chunk) else {
+            return Some(Ok(()));
+        };
+        flight.part = part;
+        match self.send(flight) {
+            Ok(()) => None,
+            Err(_) => Some(Err(EIO.to_errno())),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ways in which a lane reaches its device, and the reasons for having none.
+
+/// Why there is no way, found out when the lane was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It was told to be off.
+    Off,
+    /// The device takes bios, not requests: device mapper, md, loop's like.
+    NotMq,
+    /// The driver is none that was proven.
+    Driver,
+    /// Zones or protection information.
+    Format,
+    /// The device takes no writes.
+    ReadOnly,
+    /// The area is smaller than the buffer, or not in whole blocks of the device.
+    AreaSmall,
+    /// An I/O scheduler owns the tags.
+    Scheduler,
+    /// The queues' interrupt handlers were not found, are shared, or run in threads.
+    Vectors,
+    /// Every hardware queue serves several CPUs.
+    QueueShared,
+}
+
+impl Reason {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NotMq => "not-mq",
+            Self::Driver => "driver",
+            Self::Format => "format",
+            Self::ReadOnly => "read-only",
+            Self::AreaSmall => "area-small",
+            Self::Scheduler => "scheduler",
+            Self::Vectors => "vectors",
+            Self::QueueShared => "queue-shared",
+        }
+    }
+}
+
+/// How completions are collected, or requests written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// virtio-blk, on a poll queue.
+    VirtioPoll,
+    /// virtio-blk, on a queue that has an interrupt.
+    VirtioShared,
+    /// NVMe, on a poll queue.
+    NvmePoll,
+    /// NVMe, on a queue whose interrupt handler is called by hand.
+    NvmeReap,
+    /// Not at all.
+    None(Reason),
+}
+
+impl Way {
+    /// Its name in logs, `none:` and the reason if there is none.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VirtioPoll => "virtio-poll",
+            Self::VirtioShared => "virtio-shared",
+            Self::NvmePoll => "nvme-poll",
+            Self::NvmeReap => "nvme-reap",
+            Self::None(Reason::Off) => "none:off",
+            Self::None(Reason::NotMq) => "none:not-mq",
+            Self::None(Reason::Driver) => "none:driver",
+            Self::None(Reason::Format) => "none:format",
+            Self::None(Reason::ReadOnly) => "none:read-only",
+            Self::None(Reason::AreaSmall) => "none:area-small",
+            Self::None(Reason::Scheduler) => "none:scheduler",
+            Self::None(Reason::Vectors) => "none:vectors",
+            Self::None(Reason::QueueShared) => "none:queue-shared",
+        }
+    }
+
+    /// Whether it is one.
+    pub fn works(self) -> bool {
+        !matches!(self, Self::None(_))
+    }
+}
