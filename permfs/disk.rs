@@ -32,8 +32,10 @@ struct Shared {
 
 impl Disk {
     pub(crate) fn new(device: block::BlockDevice, gate: &'static Gate) -> Result<Self> {
+        // At a panic who waits for a request does not come back to count it out.
+        let observer: Arc<block::Observer> = Arc::new(move || gate.end(), GFP_KERNEL)?;
         let shared = Shared {
-            device,
+            device: device.observed(observer),
             gate,
             written: Atomic::new(0),
             flushed: Atomic::new(0),

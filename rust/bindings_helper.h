@@ -156,7 +156,7 @@ struct iomap_ioend *vfs_helper_ioend_pop(struct list_head *list);
 struct iomap_ioend *vfs_helper_ioend_from_bio(struct bio *bio);
 void vfs_helper_bio_clear_complete_in_task(struct bio *bio);
 void vfs_helper_end_buffered_read(struct bio *bio);
-int vfs_helper_read_folio_range(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len);
+struct bio *vfs_helper_folio_range_bio(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len);
 void vfs_helper_cond_resched(void);
 
 void vfs_helper_init_work(struct work_struct *work, void (*func)(struct work_struct *));

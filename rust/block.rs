@@ -8,12 +8,13 @@
 
 use crate::{bindings, scope::NoIo};
 use core::ptr::NonNull;
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*, sync::Arc};
 
 pub mod lane;
 mod request;
 
-use self::request::{Bounce, Chain};
+pub(crate) use self::request::Batch;
+use self::request::Bounce;
 
 /// Bytes in a sector.
 pub const SECTOR_SIZE: usize = 512;
@@ -42,6 +43,10 @@ impl WriteFlags {
     }
 }
 
+/// Hears, once for each call that waits for the device, that its I/O has ended when the kernel
+/// [panics](crate::panic::freeze) and the call will not return. Called in panic context.
+pub type Observer = dyn Fn() + Send + Sync;
+
 /// A handle on an open block device. It keeps the device open, also past unmount.
 ///
 /// # Invariants
@@ -49,6 +54,7 @@ impl WriteFlags {
 /// `file` is an open file of a block device, and one reference on it is ours.
 pub struct BlockDevice {
     file: NonNull<bindings::file>,
+    observer: Option<Arc<Observer>>,
 }
 
 // SAFETY: References on files may be dropped, and bios submitted, from any thread.
@@ -64,7 +70,23 @@ impl BlockDevice {
         // SAFETY: By the contract it is not null and has a reference.
         let file = unsafe { NonNull::new_unchecked(bindings::vfs_helper_get_file(file)) };
         // INVARIANT: By the call.
-        Self { file }
+        Self {
+            file,
+            observer: None,
+        }
+    }
+
+    /// The same device, with `observer` hearing of reads, writes and flushes that are made with this
+    /// handle.
+    pub fn observed(mut self, observer: Arc<Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn observer(&self) -> Option<&dyn Fn()> {
+        self.observer
+            .as_deref()
+            .map(|observer| observer as &dyn Fn())
     }
 
     fn bdev(&self) -> *mut bindings::block_device {
@@ -150,11 +172,11 @@ impl BlockDevice {
             | bindings::VFS_CONST_REQ_META
             | bindings::VFS_CONST_REQ_SYNC;
         if request::is_dmaable(bdev, buf) {
-            let mut chain = Chain::new(bdev, opf);
-            // SAFETY: `buf` is ours until `finish` has waited for the reads into it; `check` has
-            // seen the range.
-            unsafe { chain.add(sector, buf.as_mut_ptr(), buf.len()) };
-            chain.finish()?;
+            pin_init::stack_pin_init!(let batch = Batch::new(bdev, self.observer()));
+            // SAFETY: `buf` is ours until `wait` has waited for the reads into it; `check` has seen
+            // the range.
+            unsafe { batch.as_ref().add(opf, sector, buf.as_mut_ptr(), buf.len()) };
+            batch.as_mut().wait()?;
             request::read_done(buf);
             return Ok(());
         }
@@ -202,7 +224,7 @@ impl BlockDevice {
             }
         }
         let mut bounces = bounces.iter();
-        let mut chain = Chain::new(bdev, flags.opf());
+        pin_init::stack_pin_init!(let batch = Batch::new(bdev, self.observer()));
         request::with_plug(|| -> Result {
             for (sector, buf) in writes.iter().filter(|(_, buf)| !buf.is_empty()) {
                 let data: &[u8] = if request::is_dmaable(bdev, buf) {
@@ -210,13 +232,17 @@ impl BlockDevice {
                 } else {
                     bounces.next().ok_or(EIO)?
                 };
-                // SAFETY: The data is borrowed until after `finish` (or the drop of the chain,
-                // which waits as well), and a write only reads it; `check` has seen the range.
-                unsafe { chain.add(*sector, data.as_ptr().cast_mut(), data.len()) };
+                // SAFETY: The data is borrowed until after `wait` (or the drop of the batch, which
+                // waits as well), and a write only reads it; `check` has seen the range.
+                unsafe {
+                    batch
+                        .as_ref()
+                        .add(flags.opf(), *sector, data.as_ptr().cast_mut(), data.len())
+                };
             }
             Ok(())
         })?;
-        chain.finish()
+        batch.as_mut().wait()
     }
 
     /// Makes what the device has acknowledged durable.
@@ -225,8 +251,9 @@ impl BlockDevice {
     ///
     /// `EIO`.
     pub fn flush(&self) -> Result {
-        // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.bdev()) })
+        pin_init::stack_pin_init!(let batch = Batch::new(self.bdev(), self.observer()));
+        batch.as_ref().add_flush();
+        batch.as_mut().wait()
     }
 
     /// Tells the device that `sectors` sectors from `sector` on are not needed.
@@ -255,7 +282,11 @@ impl BlockDevice {
 impl Clone for BlockDevice {
     fn clone(&self) -> Self {
         // SAFETY: By the type invariant.
-        unsafe { Self::from_file(self.file.as_ptr()) }
+        let device = unsafe { Self::from_file(self.file.as_ptr()) };
+        Self {
+            observer: self.observer.clone(),
+            ..device
+        }
     }
 }
 

@@ -383,21 +383,16 @@ void vfs_helper_end_buffered_read(struct bio *bio)
 	bio_put(bio);
 }
 
-/* As iomap_bio_read_folio_range_sync(), which modules do not see. */
-int vfs_helper_read_folio_range(const struct iomap_iter *iter, struct folio *folio,
-				loff_t pos, size_t len)
+/* The bio of iomap_bio_read_folio_range_sync(), which modules do not see. */
+struct bio *vfs_helper_folio_range_bio(const struct iomap_iter *iter, struct folio *folio,
+				       loff_t pos, size_t len)
 {
 	const struct iomap *srcmap = iomap_iter_srcmap(iter);
-	struct bio_vec bvec;
-	struct bio bio;
-	int error;
+	struct bio *bio = bio_alloc(srcmap->bdev, 1, REQ_OP_READ | REQ_SYNC, GFP_NOFS);
 
-	bio_init(&bio, srcmap->bdev, &bvec, 1, REQ_OP_READ);
-	bio.bi_iter.bi_sector = iomap_sector(srcmap, pos);
-	bio_add_folio_nofail(&bio, folio, len, offset_in_folio(folio, pos));
-	error = submit_bio_wait(&bio);
-	bio_uninit(&bio);
-	return error;
+	bio->bi_iter.bi_sector = iomap_sector(srcmap, pos);
+	bio_add_folio_nofail(bio, folio, len, offset_in_folio(folio, pos));
+	return bio;
 }
 
 void vfs_helper_cond_resched(void)

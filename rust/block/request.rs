@@ -4,18 +4,27 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
-use crate::bindings;
+use crate::{bindings, panic};
 use core::{
     mem::MaybeUninit,
     ops::{Deref, DerefMut},
     ptr,
 };
-use kernel::{error::to_result, prelude::*};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::{Atomic, Full, Relaxed},
+    time::msecs_to_jiffies,
+    types::Opaque,
+};
 
 /// What fits one bio whatever the memory looks like: a page each vector, one page lost to
 /// alignment.
 pub(super) const MAX_ONE_BIO: usize =
     (bindings::VFS_CONST_BIO_MAX_VECS as usize - 1) * kernel::page::PAGE_SIZE;
+
+/// How long to sleep at a time, in milliseconds.
+const PATIENCE: u32 = 20_000;
 
 /// Whether a bio may point at `buf`: linear or vmalloc memory, aligned. Else it is copied (data of
 /// the module image, for example, or an odd address).
@@ -78,37 +87,70 @@ pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
     ret
 }
 
-/// Bios that are chained, so that the last one ends when all have ended, and fails if one has
-/// failed.
+/// Bios that are in flight, and who waits for all of them.
+///
+/// When the kernel [panics](crate::panic::freeze) nobody is woken: the observer is told instead,
+/// once, on whatever CPU, when the last bio has ended and all were submitted.
 ///
 /// # Invariants
 ///
-/// `last` is null or a bio that is ours and not submitted; all others were chained to the next and
-/// submitted.
-pub(super) struct Chain {
+/// `pending` is the number of bios that were submitted and have not ended, plus one until
+/// [`Self::wait`]. `done` is initialised.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Batch<'a> {
     bdev: *mut bindings::block_device,
-    opf: u32,
-    last: *mut bindings::bio,
+    observer: Option<&'a dyn Fn()>,
+    pending: Atomic<i32>,
+    /// The first error, as a negative errno.
+    error: Atomic<i32>,
+    #[pin]
+    done: Opaque<bindings::completion>,
 }
 
-impl Chain {
-    /// An empty chain for `bdev`, which stays open while the chain lives.
-    pub(super) fn new(bdev: *mut bindings::block_device, opf: u32) -> Self {
-        Self {
+impl<'a> Batch<'a> {
+    /// An empty one for `bdev`, which stays open while it lives.
+    pub(crate) fn new(
+        bdev: *mut bindings::block_device,
+        observer: Option<&'a dyn Fn()>,
+    ) -> impl PinInit<Self> + use<'a> {
+        // INVARIANT: Nothing was submitted.
+        pin_init!(Self {
             bdev,
-            opf,
-            last: ptr::null_mut(),
+            observer,
+            pending: Atomic::new(1),
+            error: Atomic::new(0),
+            done <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: `slot` is pinned and valid for writes.
+                unsafe { bindings::init_completion(slot) };
+            }),
+        })
+    }
+
+    /// Submits a bio, which goes over.
+    ///
+    /// # Safety
+    ///
+    /// `bio` is complete but for its end, ours, and for the device of this; what it points at stays
+    /// as its kind demands until this is gone.
+    pub(crate) unsafe fn submit(self: Pin<&Self>, bio: *mut bindings::bio) {
+        // INVARIANT: It is submitted next.
+        self.pending.fetch_add(1, Relaxed);
+        // SAFETY: By the contract. This is pinned and its drop waits for `end`.
+        unsafe {
+            (*bio).bi_private = ptr::from_ref(self.get_ref()).cast_mut().cast();
+            (*bio).bi_end_io = Some(Self::end);
+            bindings::submit_bio(bio);
         }
     }
 
-    /// Adds `len` bytes at `data`, in as many bios as it takes.
+    /// Submits `len` bytes at `data`, in as many bios as it takes.
     ///
     /// # Safety
     ///
     /// The memory passes [`is_dmaable`], `len` is a multiple of the logical block size, and until
-    /// the chain is finished or dropped the memory is valid, nobody else uses it if this is a read,
-    /// and nobody changes it if it is a write.
-    pub(super) unsafe fn add(&mut self, sector: u64, data: *mut u8, len: usize) {
+    /// this is gone the memory is valid, nobody else uses it if it is a read, and nobody changes it
+    /// if it is a write.
+    pub(super) unsafe fn add(self: Pin<&Self>, opf: u32, sector: u64, data: *mut u8, len: usize) {
         let mut done = 0;
         while done < len {
             let pages = (len - done) / kernel::page::PAGE_SIZE + 2;
@@ -116,7 +158,7 @@ impl Chain {
             let at = sector + (done / super::SECTOR_SIZE) as u64;
             // Comes out of a mempool: waits for memory, does not fail.
             // SAFETY: By the contract of `new` the device is open.
-            let bio = unsafe { bindings::vfs_helper_bio_alloc(self.bdev, vecs, self.opf, at) };
+            let bio = unsafe { bindings::vfs_helper_bio_alloc(self.bdev, vecs, opf, at) };
             while done < len {
                 let part = (len - done).min(MAX_ONE_BIO) as c_uint;
                 // SAFETY: By the contract; a fresh bio has room for at least one page.
@@ -128,44 +170,74 @@ impl Chain {
                 }
                 done += added as usize;
             }
-            if !self.last.is_null() {
-                // SAFETY: By the invariant it is ours and not submitted, and goes over.
-                unsafe {
-                    bindings::bio_chain(self.last, bio);
-                    bindings::submit_bio(self.last);
-                }
-            }
-            // INVARIANT: The one before was chained to it and submitted.
-            self.last = bio;
+            // SAFETY: By the contract.
+            unsafe { self.submit(bio) };
         }
     }
 
-    /// Submits the last bio and waits for all.
+    /// Submits a flush of the device's cache.
+    pub(super) fn add_flush(self: Pin<&Self>) {
+        let opf = bindings::VFS_CONST_REQ_OP_WRITE
+            | bindings::VFS_CONST_REQ_SYNC
+            | bindings::VFS_CONST_REQ_PREFLUSH;
+        // SAFETY: By the contract of `new` the device is open; the bio has no data.
+        unsafe { self.submit(bindings::vfs_helper_bio_alloc(self.bdev, 0, opf, 0)) };
+    }
+
+    /// Waits for all, and says how they went. A second call does not wait.
     ///
     /// # Errors
     ///
-    /// The error of one of them.
-    pub(super) fn finish(mut self) -> Result {
-        self.wait()
+    /// The error of the first that failed.
+    pub(crate) fn wait(self: Pin<&mut Self>) -> Result {
+        // Full: who sees the last one ended sees what it has written.
+        // INVARIANT: This is that wait. Before, the count is at least one; it is 0 only after one.
+        if self.pending.load(Relaxed) != 0 && self.pending.fetch_sub(1, Full) != 1 {
+            // In pieces, so that nobody takes a slow device for a task that hangs.
+            let patience = msecs_to_jiffies(PATIENCE);
+            // SAFETY: By the type invariant it is initialised.
+            while unsafe { bindings::wait_for_completion_io_timeout(self.done.get(), patience) }
+                == 0
+            {}
+        }
+        to_result(self.error.load(Relaxed))
     }
 
-    fn wait(&mut self) -> Result {
-        let bio = core::mem::replace(&mut self.last, ptr::null_mut());
-        if bio.is_null() {
-            return Ok(());
+    /// # Safety
+    ///
+    /// Called by the block layer, in any context, when a bio of [`Self::submit`] has ended. The bio
+    /// goes over.
+    unsafe extern "C" fn end(bio: *mut bindings::bio) {
+        // SAFETY: By the contract it was submitted by a batch, which is there at least until this
+        // has counted the bio out.
+        let (this, errno) = unsafe {
+            let this = (*bio).bi_private.cast_const().cast::<Self>();
+            (&*this, bindings::vfs_helper_bio_error(bio))
+        };
+        if panic::frozen() {
+            // The waiter is stopped, so that the batch stays. Neither memory nor waiter is touched.
+            if let (1, Some(observer)) = (this.pending.fetch_sub(1, Full), this.observer) {
+                observer();
+            }
+            return;
         }
-        // SAFETY: By the invariant it is ours, and still is after the wait.
-        unsafe {
-            let ret = to_result(bindings::submit_bio_wait(bio));
-            bindings::bio_put(bio);
-            ret
+        if errno != 0 {
+            let _ = this.error.cmpxchg(0, errno, Relaxed);
+        }
+        // SAFETY: By the contract it is ours.
+        unsafe { bindings::bio_put(bio) };
+        // INVARIANT: It has ended.
+        if this.pending.fetch_sub(1, Full) == 1 {
+            // SAFETY: By the type invariant it is initialised, and the waiter waits for it.
+            unsafe { bindings::complete(this.done.get()) };
         }
     }
 }
 
-impl Drop for Chain {
-    fn drop(&mut self) {
-        // The buffers' borrows may end after this. Nobody is left to take the error.
+#[pinned_drop]
+impl PinnedDrop for Batch<'_> {
+    fn drop(self: Pin<&mut Self>) {
+        // Borrows may end after this. Nobody is left to take the error.
         let _ = self.wait();
     }
 }

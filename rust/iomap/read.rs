@@ -3,12 +3,9 @@
 //! Buffered reads: `struct iomap_read_ops`.
 
 use super::{announce, ended, ioend, map, Io};
-use crate::{bindings, fs::Complete};
+use crate::{bindings, block::Batch, fs::Complete, panic};
 use core::{marker::PhantomData, ptr};
-use kernel::{
-    error::{from_result, to_result},
-    prelude::*,
-};
+use kernel::{error::from_result, prelude::*};
 
 struct VTable<T>(PhantomData<T>);
 
@@ -65,6 +62,9 @@ unsafe extern "C" fn end_read<T: Complete>(bio: *mut bindings::bio) {
     unsafe {
         let ioend = bindings::vfs_helper_ioend_from_bio(bio);
         ioend::report::<T>(ioend);
+        if panic::frozen() {
+            return;
+        }
         if bindings::vfs_helper_bio_error(bio) == 0 {
             bindings::vfs_helper_end_buffered_read(bio);
         } else {
@@ -93,9 +93,14 @@ pub(super) unsafe extern "C" fn read_folio_range<T: Complete>(
         // SAFETY: By the contract; the folio keeps the inode.
         unsafe {
             announce::<T>((*iter).inode, io)?;
-            let ret = bindings::vfs_helper_read_folio_range(iter, folio, pos, len);
-            ended::<T>((*iter).inode, io);
-            to_result(ret)?;
+            let bio = bindings::vfs_helper_folio_range_bio(iter, folio, pos, len);
+            let inode = (*iter).inode;
+            let observer = || ended::<T>(inode, io);
+            pin_init::stack_pin_init!(let batch = Batch::new((*bio).bi_bdev, Some(&observer)));
+            batch.as_ref().submit(bio);
+            let ret = batch.as_mut().wait();
+            ended::<T>(inode, io);
+            ret?;
         }
         Ok(0)
     })
