@@ -43,6 +43,7 @@ pub mod block;
 pub mod dentry;
 pub mod file;
 pub mod fs;
+pub mod global;
 pub mod inode;
 pub mod iomap;
 pub mod kmsg;
