@@ -24,6 +24,8 @@ mod options;
 mod panic;
 #[cfg(permfs_panic)]
 mod params;
+#[cfg(permfs_panic)]
+mod pstore;
 mod super_block;
 
 /// The filesystem type: what the kernel's tables are made for.
@@ -53,7 +55,7 @@ impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         // The hooks come before any mount can.
         try_pin_init!(Self {
-            hooks <- panic::Hooks::new(params::Settings::given()),
+            hooks <- panic::Hooks::new(params::Settings::given())?,
             filesystem <- Registration::new(),
         })
     }

@@ -5,11 +5,11 @@
 //! Everything here but the constructor runs inside the panic notifier, under the laws of
 //! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
 
-use crate::params::Settings;
-use kernel::prelude::*;
+use crate::{params::Settings, pstore::Pstore};
+use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::{
-    install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger, PanicMachine,
-    PanicReboot, TASK_LEN,
+    area::PstoreMeta, install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger,
+    PanicMachine, PanicReboot, TASK_LEN,
 };
 use vfs::{
     panic::{self, clock, Notifier, Registration},
@@ -93,41 +93,57 @@ impl PanicMachine for Kernel {
     }
 }
 
-struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel>);
+/// The handler, shared by those who hear of panics.
+pub(crate) struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel>);
 
-impl Notifier for Handler {
+impl Handler {
+    fn install(settings: &Settings) -> Result<Arc<Self>> {
+        if panic::kexec_crash_loaded() {
+            pr_warn!(
+                "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
+            );
+        }
+        let hooks = install_panic_hooks(Kernel, Kernel, Kernel, Kernel, settings.strategy)?;
+        Ok(Arc::new(Self(hooks), GFP_KERNEL)?)
+    }
+
+    /// Bytes of log that [`Self::write_log`] takes at most; 0: no volume has a lane that works.
+    pub(crate) fn log_capacity(&self) -> usize {
+        0
+    }
+
+    /// Writes a piece of the kernel's log to the first volume whose lane can, and gives the sequence of
+    /// the record. Panic context.
+    pub(crate) fn write_log(&self, _meta: &PstoreMeta, _data: &[u8]) -> Result<u64> {
+        Err(ENODEV)
+    }
+}
+
+/// The handler as panic notifier.
+struct Hook(Arc<Handler>);
+
+impl Notifier for Hook {
     fn notify(&self, message: &[u8]) {
-        self.0.notify(message);
+        self.0 .0.notify(message);
     }
 }
 
 /// The hooks, for as long as the module is loaded.
 #[pin_data]
 pub(crate) struct Hooks {
+    // Dropped in this order: who calls the handler goes before it does.
+    _pstore: Pstore,
     #[pin]
-    registration: Registration<Handler>,
+    registration: Registration<Hook>,
 }
 
 impl Hooks {
     /// Installs the handler.
-    pub(crate) fn new(settings: Settings) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            registration <- Registration::new(Self::handler(settings)?),
-        })
-    }
-
-    fn handler(settings: Settings) -> Result<Handler> {
-        if panic::kexec_crash_loaded() {
-            pr_warn!(
-                "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
-            );
-        }
-        Ok(Handler(install_panic_hooks(
-            Kernel,
-            Kernel,
-            Kernel,
-            Kernel,
-            settings.strategy,
-        )?))
+    pub(crate) fn new(settings: Settings) -> Result<impl PinInit<Self, Error>> {
+        let handler = Handler::install(&settings)?;
+        Ok(try_pin_init!(Self {
+            registration <- Registration::new(Hook(handler.clone())),
+            _pstore: Pstore::new(handler, settings.pstore),
+        }))
     }
 }

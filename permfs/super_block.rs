@@ -2,6 +2,8 @@
 
 //! Mounting, unmounting, and what concerns the volume as a whole.
 
+#[cfg(permfs_panic)]
+use crate::pstore::Membership;
 use crate::{
     disk::Disk,
     engine::{Engine, Flusher, FIRST_FLUSH_MS},
@@ -10,6 +12,8 @@ use crate::{
     options::{OnError, Options},
     PermFs,
 };
+#[cfg(permfs_panic)]
+use kernel::{new_mutex, sync::Mutex};
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
@@ -44,12 +48,18 @@ pub(crate) struct Mount {
     generation: Atomic<u32>,
     #[pin]
     flusher: Periodic<Flusher>,
+    /// The volume's part in pstore, until the unmount begins.
+    #[cfg(permfs_panic)]
+    #[pin]
+    pstore: Mutex<Option<Membership>>,
 }
 
 impl Mount {
     fn new(engine: Arc<Engine>, options: Options) -> impl PinInit<Self, Error> {
         let task = Flusher(engine.clone());
         try_pin_init!(Self {
+            #[cfg(permfs_panic)]
+            pstore <- new_mutex!(None, "permfs::pstore"),
             engine,
             policy: Policy::new(options.on_error),
             discard: Atomic::new(options.discard),
@@ -127,6 +137,8 @@ impl FileSystem for PermFs {
         sb.set_time_range(i64::MIN, i64::MAX);
 
         let slot = SlotGuard::claim(sb.id().to_bytes(), &[0; 16]);
+        #[cfg(permfs_panic)]
+        let entry = slot.slot();
         let disk = Disk::new(sb.block_device(), slot.gate())?;
         let mount_options = MountOptions {
             read_only: sb.is_read_only(),
@@ -140,8 +152,14 @@ impl FileSystem for PermFs {
             Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
         sb.set_uuid(&volume.uuid());
         volume.store().set_discard(options.discard);
+        #[cfg(permfs_panic)]
+        let pstore = Membership::new(entry, &volume, &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
         let mount = Arc::pin_init(Mount::new(engine, options), GFP_KERNEL)?;
+        #[cfg(permfs_panic)]
+        {
+            *mount.pstore.lock() = pstore;
+        }
         let read_only = sb.is_read_only();
         let sb = sb.init(mount)?;
         if !read_only {
@@ -179,6 +197,8 @@ impl SuperOperations for PermFs {
 
     fn put_super(sb: &SuperBlock<Self>) {
         let mount = sb.data();
+        #[cfg(permfs_panic)]
+        drop(mount.pstore.lock().take());
         mount.flusher.stop();
         if mount.engine.disk().is_shut_down() {
             return;

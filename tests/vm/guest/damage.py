@@ -131,4 +131,5 @@ def main():
             flip(image, int(rest[0]), int(rest[1]), what == "craft")
 
 
-main()
+if __name__ == "__main__":
+    main()
