@@ -239,15 +239,22 @@ void vfs_helper_queue_prepare_at_panic(struct request_queue *q)
 	}
 }
 
-/* The plug's spare requests are left alone: the task may have been stopped while changing them. */
+/*
+ * The plug's spare requests are left alone: the task may have been stopped while changing them. So
+ * is the I/O scheduler: with one, a request has only a tag of the scheduler's until it is dispatched,
+ * and this one goes to the driver, which needs one of the driver's.
+ */
 struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf)
 {
+	struct elevator_queue *elevator = q->elevator;
 	struct blk_plug *plug = current->plug;
 	struct request *rq;
 
+	q->elevator = NULL;
 	current->plug = NULL;
 	rq = blk_mq_alloc_request(q, opf, BLK_MQ_REQ_NOWAIT);
 	current->plug = plug;
+	q->elevator = elevator;
 	return IS_ERR(rq) ? NULL : rq;
 }
 

@@ -12,7 +12,7 @@
 
 use super::{
     flight::{Flight, Phase},
-    queue,
+    queue::Place,
     vectors::Call,
     Mode, Op, Shared, Way, TABLE,
 };
@@ -146,7 +146,12 @@ impl Shared {
         }
         if !flight.collecting {
             // What completes belongs to others: its end takes their locks, which are irq-safe.
-            if self.mode != Mode::Force && (queue::in_nmi() || queue::in_block_layer()) {
+            let place = Place::current();
+            let refused = match self.collects {
+                Way::NvmeReap => place.nmi,
+                _ => place.nmi || place.may_hold_irqsafe(!self.vectors.is_empty()),
+            };
+            if refused && self.mode != Mode::Force {
                 return None;
             }
             flight.collecting = true;

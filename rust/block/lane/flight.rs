@@ -3,7 +3,7 @@
 //! The one request of a lane, and sending it.
 
 use super::{
-    queue::{self, HwQueue},
+    queue::{HwQueue, Place},
     vectors::Call,
     Mode, Op, Shared, Span, Way,
 };
@@ -132,7 +132,7 @@ impl Shared {
         if self.queue.is_quiesced() {
             return Some("queue-quiesced");
         }
-        if self.queue.has_scheduler() {
+        if self.queue.has_scheduler() && self.mode != Mode::Force {
             return Some("scheduler");
         }
         let Some(hw) = self.queue.polled() else {
@@ -157,7 +157,7 @@ impl Shared {
 
     /// The classes of [the module](super).
     fn class_refusal(&self, hw: HwQueue) -> Option<&'static str> {
-        let nmi = queue::in_nmi();
+        let place = Place::current();
         match self.writes {
             Way::NvmePoll if hw.has_requests() => Some("queue-shared"),
             Way::VirtioPoll | Way::NvmePoll => {
@@ -165,11 +165,14 @@ impl Shared {
                     && !hw.is_newly_shared()
                     && !hw.has_requests()
                     && !self.queue.hw_queues().any(|hw| hw.is_stopped());
-                (nmi && !quiet).then_some("nmi")
+                (place.nmi && !quiet).then_some("nmi")
             }
-            _ if nmi => Some("nmi"),
-            _ if queue::in_block_layer() => Some("in-block-layer"),
-            Way::NvmeReap if hw.cpus() != 1 || hw.has_requests_in_driver() => Some("queue-shared"),
+            _ if place.nmi => Some("nmi"),
+            Way::VirtioShared => place
+                .may_hold_irqsafe(!self.vectors.is_empty())
+                .then_some("in-block-layer"),
+            _ if place.may_hold_plain() => Some("in-block-layer"),
+            _ if hw.cpus() != 1 || hw.has_requests_in_driver() => Some("queue-shared"),
             _ => None,
         }
     }

@@ -73,8 +73,8 @@ fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
 }
 
 /// How the lane itself can write.
-fn writes(driver: Driver, queue: &Queue, collects: Way) -> Way {
-    if queue.has_scheduler() {
+fn writes(driver: Driver, queue: &Queue, collects: Way, mode: Mode) -> Way {
+    if queue.has_scheduler() && mode != Mode::Force {
         return Way::None(Reason::Scheduler);
     }
     let polled = queue.has_poll() && queue.hw_queues().any(|hw| hw.is_polled());
@@ -83,7 +83,7 @@ fn writes(driver: Driver, queue: &Queue, collects: Way) -> Way {
         Driver::VirtioBlk => collects,
         Driver::Nvme if polled => Way::NvmePoll,
         Driver::Nvme if !collects.works() => collects,
-        Driver::Nvme if queue.hw_queues().all(|hw| hw.cpus() != 1) => {
+        Driver::Nvme if mode != Mode::Force && queue.hw_queues().all(|hw| hw.cpus() != 1) => {
             Way::None(Reason::QueueShared)
         }
         Driver::Nvme => Way::NvmeReap,
@@ -167,7 +167,7 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
         Some(chunk) if plain && chunk as u64 >= block => {
             found.chunk = chunk;
             if area.holds(buffer, block, device.sectors()) {
-                writes(driver, &found.queue, found.collects)
+                writes(driver, &found.queue, found.collects, mode)
             } else {
                 Way::None(Reason::AreaSmall)
             }

@@ -193,24 +193,48 @@ impl HwQueue {
     }
 }
 
-/// Whether the panic may have come out of the block layer on this CPU, with one of its locks held.
+/// Where the panic came from, as far as locks are concerned.
 ///
 /// A spinlock that is held counts as a reason not to preempt, so that with no more of these than
-/// `panic()` adds there is none. With more, it matters who may have taken it: a task that submits
-/// or a worker, or whoever was interrupted.
-pub(super) fn in_block_layer() -> bool {
-    // SAFETY: Reads of this CPU's state and the current task's.
-    unsafe {
-        let depth = bindings::vfs_helper_preempt_depth();
-        (depth < 0 || depth > PANIC_DEPTH)
-            && (bindings::vfs_helper_current_does_io()
-                || bindings::vfs_helper_in_hardirq()
-                || bindings::vfs_helper_in_softirq())
-    }
+/// `panic()` adds, this CPU holds none. With more it may hold one of the driver's:
+///
+/// - an irq-safe one: a task that submits. An interrupt cannot have come between, and holds one
+///   itself only in the device's own handler, which is then in progress;
+/// - a plain one: a task that submits, be it interrupted or not; or a softirq.
+pub(super) struct Place {
+    /// In an NMI, where every lock may be held by what it came between.
+    pub(super) nmi: bool,
+    locked: bool,
+    interrupt: bool,
+    softirq: bool,
+    submits: bool,
 }
 
-/// Whether this is in an NMI, where every lock may be held by what it came between.
-pub(super) fn in_nmi() -> bool {
-    // SAFETY: Reads this CPU's state.
-    unsafe { bindings::vfs_helper_in_nmi() }
+impl Place {
+    /// This one.
+    pub(super) fn current() -> Self {
+        // SAFETY: Reads of this CPU's state and the current task's.
+        unsafe {
+            let depth = bindings::vfs_helper_preempt_depth();
+            let softirq = bindings::vfs_helper_in_softirq();
+            Self {
+                nmi: bindings::vfs_helper_in_nmi(),
+                locked: depth < 0 || depth > PANIC_DEPTH,
+                interrupt: softirq || bindings::vfs_helper_in_hardirq(),
+                softirq,
+                submits: bindings::vfs_helper_current_does_io(),
+            }
+        }
+    }
+
+    /// Whether this CPU may hold an irq-safe lock of a driver whose interrupt handlers are `known`
+    /// not to be in progress.
+    pub(super) fn may_hold_irqsafe(&self, known: bool) -> bool {
+        self.locked && if self.interrupt { !known } else { self.submits }
+    }
+
+    /// Whether this CPU may hold a plain lock of a driver.
+    pub(super) fn may_hold_plain(&self) -> bool {
+        self.locked && (self.submits || self.softirq)
+    }
 }
