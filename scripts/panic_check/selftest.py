@@ -50,6 +50,10 @@ CASES = [
     ("retpoline", functions(entry="call __x86_indirect_thunk_rax; ret"), 1, "indirect call"),
     ("indirect tail retpoline", functions(entry="jmp __x86_indirect_thunk_r11"), 1, "indirect call"),
     ("indirect, listed", functions(entry="call allowed_one; ret", allowed_one="call *%rax; ret"), 0, "ok"),
+    ("indirect, listed, two of them", functions(entry="call allowed_one; ret", allowed_one="call *%rax; call *%rdx; ret"), 1,
+     "a second indirect call"),
+    ("indirect, listed, called twice", functions(entry="call allowed_one; call a; ret", a="jmp allowed_one",
+                                                 allowed_one="call *%rax; ret"), 0, "ok"),
     ("vtable to a clean function", functions(entry="call *table+8(%rip); ret", good="ret") + TABLE.format("good"), 0, "2 functions"),
     ("vtable to kmalloc", functions(entry="call *table+8(%rip); ret", bad="call kmalloc; ret") + TABLE.format("bad"), 1,
      "kmalloc is not allowed in bad"),
@@ -147,7 +151,17 @@ def others(program, folder):
     path = assemble(folder, functions(**{handler: "call kmalloc; ret"}))
     got, said = verdict(program, "--allow", allow, path)
     yield "the notifier is found by its name", got == 1 and "kmalloc" in said, said
+    lane = "_RNvNtNtNtCs9_3vfs5block4lane8at_panic6submit"
+    path = assemble(folder, functions(**{handler: "ret", lane: "call kmalloc; ret"}))
+    got, said = verdict(program, "--allow", allow, path)
+    yield "the lane is walked without being called", got == 1 and "kmalloc" in said, said
+    path = assemble(folder, functions(**{lane: "ret"}))
+    got, said = verdict(program, "--allow", allow, path)
+    yield "the lane is no notifier", got == 2 and "is a panic notifier" in said, said
     got, said = verdict(program, "--absent", path)
+    yield "the lane is no handler", got == 0, said
+    both = assemble(folder, functions(**{handler: "call kmalloc; ret"}))
+    got, said = verdict(program, "--absent", both)
     yield "a handler is noticed", got == 1 and "still in" in said, said
     for name, symbol in others.items():
         path = assemble(folder, functions(**{handler: "ret", symbol: "call vmalloc; ret"}))

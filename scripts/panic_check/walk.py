@@ -49,6 +49,7 @@ class Walk:
     def __init__(self, mod, rules):
         self.mod, self.rules = mod, rules
         self.report = Report()
+        self.listed = set()
 
     def run(self, entries):
         todo = []
@@ -159,6 +160,10 @@ class Walk:
             return
         if not self.rules.allows(function.name, "indirect"):
             self.problem(function, "an indirect call or jump that cannot be resolved")
+        elif function.name in self.listed:
+            # The reason in the list is one call's.
+            self.problem(function, "a second indirect call")
+        self.listed.add(function.name)
 
     def names_functions(self, refs):
         return bool(refs) and all(name is None and self.mod.at(s, o) for name, s, o in refs)
