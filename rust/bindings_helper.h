@@ -5,10 +5,13 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/capability.h>
+#include <linux/completion.h>
 #include <linux/exportfs.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/fserror.h>
 #include <linux/interrupt.h>
 #include <linux/iomap.h>
 #include <linux/kdebug.h>
@@ -17,6 +20,7 @@
 #include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
+#include <linux/part_stat.h>
 #include <linux/pci.h>
 #include <linux/pstore.h>
 #include <linux/reboot.h>
@@ -174,6 +178,7 @@ unsigned int vfs_helper_bdev_physical_block_size(struct block_device *bdev);
 bool vfs_helper_bdev_write_cache(struct block_device *bdev);
 bool vfs_helper_bdev_fua(struct block_device *bdev);
 unsigned int vfs_helper_bdev_max_discard_sectors(struct block_device *bdev);
+bool vfs_helper_queue_is_mq(struct request_queue *q);
 bool vfs_helper_bdev_read_only(struct block_device *bdev);
 bool vfs_helper_buffer_is_dmaable(struct block_device *bdev, const void *ptr);
 unsigned int vfs_helper_bio_add_buffer(struct bio *bio, void *ptr, unsigned int len);

@@ -10,9 +10,11 @@ use crate::{bindings, scope::NoIo};
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*, sync::Arc};
 
+mod freeze;
 pub mod lane;
 mod request;
 
+pub use self::freeze::Quiesced;
 pub(crate) use self::request::Batch;
 use self::request::Bounce;
 

@@ -472,6 +472,11 @@ unsigned int vfs_helper_bdev_max_discard_sectors(struct block_device *bdev)
 	return bdev_max_discard_sectors(bdev);
 }
 
+bool vfs_helper_queue_is_mq(struct request_queue *q)
+{
+	return queue_is_mq(q);
+}
+
 bool vfs_helper_bdev_read_only(struct block_device *bdev)
 {
 	return bdev_read_only(bdev);
