@@ -75,6 +75,8 @@ static const unsigned int VFS_CONST_WQ_FLAGS = WQ_MEM_RECLAIM | WQ_FREEZABLE | W
 static const unsigned int VFS_CONST_GFP_NOIO = (unsigned int)GFP_NOIO;
 static const unsigned int VFS_CONST_GFP_KERNEL = (unsigned int)GFP_KERNEL;
 static const int VFS_CONST_PSTORE_FLAGS_DMESG = PSTORE_FLAGS_DMESG;
+static const unsigned int VFS_CONST_SYS_HALT = SYS_HALT;
+static const unsigned int VFS_CONST_SYS_POWER_OFF = SYS_POWER_OFF;
 static const unsigned int VFS_CONST_ATTR_SIZE = ATTR_SIZE;
 
 /* An interrupt's handler and what it is called with. */
@@ -86,6 +88,10 @@ struct vfs_irq {
 /* helpers.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
 void vfs_helper_sb_set_rdonly(struct super_block *sb);
+bool vfs_helper_sb_try_set_rdonly(struct super_block *sb);
+int vfs_helper_sb_try_sync(struct super_block *sb);
+void vfs_helper_report_metadata(struct super_block *sb, int error);
+void vfs_helper_report_shutdown(struct super_block *sb);
 void vfs_helper_sb_start_intwrite(struct super_block *sb);
 void vfs_helper_sb_end_intwrite(struct super_block *sb);
 void vfs_helper_sb_start_pagefault(struct super_block *sb);
@@ -170,6 +176,8 @@ bool vfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work
 bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
 bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
 struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_active);
+
+void vfs_helper_init_completion(struct completion *x);
 
 struct block_device *vfs_helper_file_bdev(struct file *file);
 u64 vfs_helper_bdev_nr_bytes(struct block_device *bdev);

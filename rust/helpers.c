@@ -437,6 +437,11 @@ struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_ac
 	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_FREEZABLE | WQ_UNBOUND, max_active, name);
 }
 
+void vfs_helper_init_completion(struct completion *x)
+{
+	init_completion(x);
+}
+
 struct block_device *vfs_helper_file_bdev(struct file *file)
 {
 	return file_bdev(file);

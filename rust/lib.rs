@@ -40,6 +40,7 @@ mod bindings {
 const __LOG_PREFIX: &[u8] = b"vfs\0";
 
 pub mod block;
+pub mod cred;
 pub mod dentry;
 pub mod file;
 pub mod fs;
@@ -51,7 +52,9 @@ pub mod module_param;
 pub mod panic;
 pub mod printk;
 pub mod pstore;
+pub mod reboot;
 pub mod scope;
 pub mod super_block;
+pub mod sync;
 pub mod time;
 pub mod work;
