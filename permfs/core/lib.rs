@@ -24,6 +24,7 @@ pub mod extent;
 pub mod format;
 pub mod geometry;
 pub mod inode;
+pub mod ioctl;
 pub mod journal;
 pub mod meta;
 pub mod mkfs;
