@@ -5,14 +5,14 @@
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc,
     },
 };
 use permfs_core::{
     device::{BlockDevice, WriteFlags},
     format::{BLOCK_SIZE, SECTORS_PER_BLOCK},
-    panic::Gate,
+    panic::{Flush, Gate},
 };
 use vfs::block;
 
@@ -44,9 +44,12 @@ impl Disk {
         Ok(Self(Arc::new(shared, GFP_KERNEL)?))
     }
 
-    /// From now on every request fails with `EIO`.
+    /// From now on every request fails with `EIO`. Who is counted afterwards ([`Disk::in_flight`]) has
+    /// passed before, and nobody else will pass.
     pub(crate) fn shut_down(&self) {
-        self.0.shutdown.store(true, Relaxed);
+        // Full: a request counts itself and then looks at the flag, this sets the flag and then the
+        // count is looked at. One of the two sees the other.
+        self.0.shutdown.xchg(true, Full);
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
@@ -57,15 +60,42 @@ impl Disk {
     ///
     /// Any context. A request that was counted in is counted out by [`Disk::end_io`], once.
     pub(crate) fn begin_io(&self) -> Result {
+        self.0.gate.enter()?;
         if self.is_shut_down() {
+            self.end_io();
             return Err(EIO);
         }
-        self.0.gate.enter()
+        Ok(())
     }
 
     /// Counts a request out. Any context, hard interrupt included.
     pub(crate) fn end_io(&self) {
         self.0.gate.end();
+    }
+
+    /// Requests that have not completed; those of other volumes too if the volume found no slot.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.0.gate.in_flight()
+    }
+
+    /// The device itself, past gate and count.
+    pub(crate) fn device(&self) -> &block::BlockDevice {
+        &self.0.device
+    }
+
+    /// Flushes the device's cache, also of a volume that was shut down.
+    pub(crate) fn flush_at_rest(&self) -> Flush {
+        let Ok(_counted) = self.0.gate.begin() else {
+            return Flush::Refused;
+        };
+        let point = self.0.written.load(Acquire);
+        match self.0.device.flush() {
+            Ok(()) => {
+                self.has_flushed(point);
+                Flush::Ok
+            }
+            Err(_) => Flush::Failed,
+        }
     }
 
     /// A data write has completed: it is durable after the next flush that starts from now on.
@@ -90,6 +120,12 @@ impl Disk {
     fn flushing(&self, request: impl FnOnce(&block::BlockDevice) -> Result) -> Result {
         let point = self.0.written.load(Acquire);
         self.counted(request)?;
+        self.has_flushed(point);
+        Ok(())
+    }
+
+    /// What was written up to `point` is durable.
+    fn has_flushed(&self, point: u64) {
         // Flushes may finish in another order than they began: the mark only grows.
         let mut seen = self.0.flushed.load(Relaxed);
         while seen < point {
@@ -98,7 +134,6 @@ impl Disk {
                 Err(now) => seen = now,
             }
         }
-        Ok(())
     }
 }
 

@@ -13,16 +13,14 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         lock::{mutex::MutexBackend, Guard},
-        Arc, Mutex,
+        Mutex,
     },
 };
 use permfs_core::{device::BlockDevice, volume::Volume};
-use vfs::{scope::NoFs, work};
+use vfs::scope::NoFs;
 
-/// How long a change stays in memory before it is committed, in milliseconds.
-const COMMIT_INTERVAL_MS: u32 = 5000;
 /// Home blocks written in one go.
 const CHECKPOINT_BATCH: usize = 256;
 
@@ -37,6 +35,8 @@ pub(crate) struct Engine {
     disk: Disk,
     /// The newest durable epoch.
     durable: Atomic<u64>,
+    /// The log has so little room left that a checkpoint should make some.
+    full: Atomic<bool>,
 }
 
 /// The volume's lock. Memory is allocated without entering the filesystem again while it is held:
@@ -69,6 +69,7 @@ impl Engine {
             volume <- new_mutex!(volume, "permfs::volume"),
             disk,
             durable: Atomic::new(0),
+            full: Atomic::new(false),
         })
     }
 
@@ -90,10 +91,25 @@ impl Engine {
         &self.disk
     }
 
+    /// The newest epoch known to be durable.
+    pub(crate) fn durable_epoch(&self) -> u64 {
+        self.durable.load(Acquire)
+    }
+
+    /// Whether a commit found that a checkpoint should make room in the log.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.full.load(Relaxed)
+    }
+
     /// Makes everything up to `epoch`, and every data write that has completed, durable.
     ///
     /// Callers that meet here are served by one log write: whoever comes second finds its epoch done.
+    ///
+    /// Errors: `EIO`, also once the volume is shut down, whether `epoch` is durable or not.
     pub(crate) fn commit_through(&self, epoch: u64) -> Result {
+        if self.disk.is_shut_down() {
+            return Err(EIO);
+        }
         if self.durable.load(Acquire) < epoch {
             let committer = self.commit.lock();
             if self.durable.load(Acquire) < epoch {
@@ -136,6 +152,7 @@ impl Engine {
             let store = volume.store();
             let outcome = store.complete(sealed, outcome);
             self.durable.store(store.durable_epoch(), Release);
+            self.full.store(store.wants_checkpoint(), Relaxed);
             outcome?;
             store.take_discards()
         };
@@ -165,31 +182,9 @@ impl Engine {
                 .store()
                 .finish_checkpoint_batch(batch, outcome)?;
         }
-        self.volume().store().advance_tail()
+        let mut volume = self.volume();
+        volume.store().advance_tail()?;
+        self.full.store(volume.store().wants_checkpoint(), Relaxed);
+        Ok(())
     }
 }
-
-/// Commits what has waited long enough, and keeps room in the log.
-pub(crate) struct Flusher(pub(crate) Arc<Engine>);
-
-impl work::Task for Flusher {
-    fn run(&self) -> Option<u32> {
-        if self.0.disk.is_shut_down() {
-            return None;
-        }
-        let outcome = self.0.commit().and_then(|()| {
-            if self.0.volume().store().wants_checkpoint() {
-                self.0.checkpoint()?;
-            }
-            Ok(())
-        });
-        if let Err(e) = outcome {
-            pr_err!("background commit failed: {e:?}\n");
-            return None;
-        }
-        Some(COMMIT_INTERVAL_MS)
-    }
-}
-
-/// First delay of the [`Flusher`], in milliseconds.
-pub(crate) const FIRST_FLUSH_MS: u32 = COMMIT_INTERVAL_MS;

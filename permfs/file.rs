@@ -2,7 +2,7 @@
 
 //! Open files: reading directories, and fsync.
 
-use crate::{inode, PermFs};
+use crate::{inode, ioctl, PermFs};
 use kernel::prelude::*;
 use vfs::{
     file::{DirContext, File, FileOperations},
@@ -79,8 +79,11 @@ impl FileOperations for PermFs {
         inode::write_inode(inode)?;
         let sb = inode.super_block();
         let mount = sb.data();
-        let outcome = mount.engine().commit_through(inode.data().epoch());
-        mount.check(sb, outcome)
+        mount.commit_through(sb, inode.data().epoch())
+    }
+
+    fn ioctl(_file: &File<Self>, inode: &Inode<Self>, cmd: u32, arg: usize) -> Result<isize> {
+        ioctl::ioctl(inode.super_block(), cmd, arg)
     }
 }
 

@@ -17,6 +17,7 @@ mod engine;
 mod errors;
 mod file;
 mod inode;
+mod ioctl;
 mod iomap;
 mod namei;
 mod options;
@@ -26,6 +27,7 @@ mod panic;
 mod params;
 #[cfg(permfs_panic)]
 mod pstore;
+mod quiesce;
 mod super_block;
 
 /// The filesystem type: what the kernel's tables are made for.

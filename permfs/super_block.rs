@@ -6,10 +6,11 @@
 use crate::pstore::Membership;
 use crate::{
     disk::Disk,
-    engine::{Engine, Flusher, FIRST_FLUSH_MS},
-    errors::Policy,
+    engine::Engine,
+    errors::{self, Policy},
     inode::{self, InodeData},
     options::{OnError, Options},
+    quiesce::{self, Quiescer, RebootBegins, RebootGoesOn, Request},
     PermFs,
 };
 #[cfg(permfs_panic)]
@@ -18,6 +19,7 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
+    str::CString,
     sync::{
         atomic::{Atomic, Relaxed},
         Arc,
@@ -26,7 +28,7 @@ use kernel::{
 use permfs_core::{
     alloc::Env,
     format::{inode::FILE_SIZE_MAX, inode::LINK_MAX, BLOCK_SIZE, NAME_MAX, ROOT_INO, STATFS_MAGIC},
-    panic::SlotGuard,
+    panic::{Flush, SlotGuard},
     volume::{MountError, MountOptions, Volume},
 };
 use vfs::{
@@ -35,9 +37,26 @@ use vfs::{
         FileSystem, Flags, FsContext,
     },
     inode::{IRef, Inode},
+    reboot,
     super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
-    work::Periodic,
 };
+
+/// How long a change stays in memory before it is committed, in milliseconds.
+const COMMIT_INTERVAL_MS: u32 = 5000;
+
+/// Numbers of the background tasks.
+pub(crate) mod task {
+    use kernel::prelude::*;
+
+    /// Commits what has waited long enough, and keeps room in the log.
+    pub(crate) const FLUSH: usize = 0;
+    /// Serves [`Quiescer`](crate::quiesce::Quiescer).
+    pub(crate) const QUIESCE: usize = 1;
+    /// Turns the volume read-only after an error.
+    pub(crate) const READ_ONLY: usize = 2;
+
+    pub(crate) const NAMES: &[&CStr] = &[c"permfs-flush", c"permfs-quiesce", c"permfs-read-only"];
+}
 
 /// What the kernel keeps of one mounted volume.
 #[pin_data]
@@ -46,8 +65,11 @@ pub(crate) struct Mount {
     policy: Policy,
     discard: Atomic<bool>,
     generation: Atomic<u32>,
+    quiescer: Arc<Quiescer>,
     #[pin]
-    flusher: Periodic<Flusher>,
+    reboot_begins: reboot::Registration<RebootBegins>,
+    #[pin]
+    reboot_goes_on: reboot::Registration<RebootGoesOn>,
     /// The volume's part in pstore, until the unmount begins.
     #[cfg(permfs_panic)]
     #[pin]
@@ -55,22 +77,65 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    fn new(engine: Arc<Engine>, options: Options) -> impl PinInit<Self, Error> {
-        let task = Flusher(engine.clone());
+    fn new(
+        engine: Arc<Engine>,
+        quiescer: Arc<Quiescer>,
+        options: Options,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             #[cfg(permfs_panic)]
             pstore <- new_mutex!(None, "permfs::pstore"),
             engine,
+            reboot_begins <- reboot::Registration::new(RebootBegins(quiescer.clone())),
+            reboot_goes_on <- reboot::Registration::new(RebootGoesOn(quiescer.clone())),
+            quiescer,
             policy: Policy::new(options.on_error),
             discard: Atomic::new(options.discard),
             // Generations only have to differ for the same number, and numbers are not reused.
             generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
-            flusher <- Periodic::new(c"permfs-flush", task),
         })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) fn quiescer(&self) -> &Quiescer {
+        &self.quiescer
+    }
+
+    /// [`Engine::commit_through`] under the error policy, and with somebody to make room in the log.
+    pub(crate) fn commit_through(&self, sb: &SuperBlock<PermFs>, epoch: u64) -> Result {
+        let outcome = self.engine.commit_through(epoch);
+        if self.engine.wants_checkpoint() {
+            sb.kick(task::FLUSH);
+        }
+        self.check_log(sb, outcome)
+    }
+
+    /// [`Engine::commit`], likewise.
+    pub(crate) fn commit(&self, sb: &SuperBlock<PermFs>) -> Result {
+        let epoch = self.engine.volume().store().running_epoch();
+        self.commit_through(sb, epoch)
+    }
+
+    /// The background task with number [`task::FLUSH`].
+    fn flush(&self, sb: &SuperBlock<PermFs>) -> Option<u32> {
+        if self.engine.disk().is_shut_down() {
+            return None;
+        }
+        let outcome = self.engine.commit().and_then(|()| {
+            if self.engine.volume().store().wants_checkpoint() {
+                self.engine.checkpoint()?;
+            }
+            Ok(())
+        });
+        match self.check_log(sb, outcome) {
+            // Memory may come; an error of the volume stays, and was told.
+            Ok(()) => Some(COMMIT_INTERVAL_MS),
+            Err(e) if e == ENOMEM => Some(COMMIT_INTERVAL_MS),
+            Err(_) => None,
+        }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -155,15 +220,18 @@ impl FileSystem for PermFs {
         #[cfg(permfs_panic)]
         let pstore = Membership::new(entry, &volume, &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
-        let mount = Arc::pin_init(Mount::new(engine, options), GFP_KERNEL)?;
+        let name = CString::try_from_fmt(fmt!("{}", sb.id()))?;
+        let quiescer = Arc::pin_init(Quiescer::new(engine.clone(), name), GFP_KERNEL)?;
+        let mount = Arc::pin_init(Mount::new(engine, quiescer, options), GFP_KERNEL)?;
         #[cfg(permfs_panic)]
         {
             *mount.pstore.lock() = pstore;
         }
         let read_only = sb.is_read_only();
         let sb = sb.init(mount)?;
+        sb.data().quiescer.open(sb.background(task::QUIESCE));
         if !read_only {
-            sb.data().flusher.schedule(FIRST_FLUSH_MS);
+            sb.schedule(task::FLUSH, COMMIT_INTERVAL_MS);
         }
         sb.set_root(|sb| inode::iget(sb, ROOT_INO))
     }
@@ -172,12 +240,17 @@ impl FileSystem for PermFs {
         let mount = sb.data();
         if fc.is_read_only() && !sb.is_read_only() {
             // The VFS has written all files back.
-            mount.engine.commit()?;
+            mount.commit(sb)?;
             mount.engine.volume().remount_ro()?;
+        } else if !fc.is_read_only() && sb.is_read_only() && mount.policy.has_failed() {
+            fc.error(fmt!(
+                "the volume became read-only because of an error: unmount it, run fsck.permfs, mount it again"
+            ));
+            return Err(EROFS);
         } else if !fc.is_read_only() && sb.is_read_only() {
             let outcome = mount.engine.volume().remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;
-            mount.flusher.schedule(FIRST_FLUSH_MS);
+            sb.schedule(task::FLUSH, COMMIT_INTERVAL_MS);
         }
         mount.set_options(options);
         Ok(())
@@ -186,6 +259,16 @@ impl FileSystem for PermFs {
 
 #[vtable]
 impl SuperOperations for PermFs {
+    const BACKGROUND: &'static [&'static CStr] = task::NAMES;
+
+    fn background(sb: &SuperBlock<Self>, task: usize) -> Option<u32> {
+        match task {
+            task::FLUSH => sb.data().flush(sb),
+            task::QUIESCE => quiesce::background(sb),
+            _ => errors::background(sb),
+        }
+    }
+
     fn evict_inode(inode: &Inode<Self>) {
         inode::evict(inode);
     }
@@ -199,7 +282,7 @@ impl SuperOperations for PermFs {
         let mount = sb.data();
         #[cfg(permfs_panic)]
         drop(mount.pstore.lock().take());
-        mount.flusher.stop();
+        mount.quiescer.close();
         if mount.engine.disk().is_shut_down() {
             return;
         }
@@ -217,13 +300,31 @@ impl SuperOperations for PermFs {
             return Ok(());
         }
         let mount = sb.data();
-        mount.check(sb, mount.engine.commit())
+        mount.commit(sb)
     }
 
     fn freeze_fs(sb: &SuperBlock<Self>) -> Result {
         let mount = sb.data();
-        mount.check(sb, mount.engine.commit())?;
-        mount.check(sb, mount.engine.checkpoint())
+        // The device holds all of it durably after this.
+        mount.check_log(sb, mount.engine.checkpoint())?;
+        let request = Request {
+            sync: false,
+            close: false,
+            ms: quiesce::FREEZE_MS,
+        };
+        let outcome = mount.quiescer.run(sb, request);
+        match outcome.result.flush_issued {
+            Flush::Ok => Ok(()),
+            Flush::Failed => mount.check_log(sb, Err(EIO)),
+            // Readers may go on while it is frozen, and so may other users of the disk.
+            _ => {
+                pr_warn!(
+                    "({}): frozen with its device not at rest: {outcome}\n",
+                    sb.id()
+                );
+                Ok(())
+            }
+        }
     }
 
     fn unfreeze_fs(_sb: &SuperBlock<Self>) -> Result {

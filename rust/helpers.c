@@ -10,10 +10,44 @@ bool vfs_helper_sb_rdonly(const struct super_block *sb)
 	return sb_rdonly(sb);
 }
 
-/* As ext4_handle_error() does: writers test the flag, nobody needs to be waited for. */
+/* For a super block that nobody else sees yet. */
 void vfs_helper_sb_set_rdonly(struct super_block *sb)
 {
 	WRITE_ONCE(sb->s_flags, READ_ONCE(sb->s_flags) | SB_RDONLY);
+}
+
+bool vfs_helper_sb_try_set_rdonly(struct super_block *sb)
+{
+	bool done;
+
+	if (!down_write_trylock(&sb->s_umount))
+		return false;
+	done = sb_rdonly(sb) || sb->s_writers.frozen == SB_UNFROZEN;
+	if (done)
+		WRITE_ONCE(sb->s_flags, READ_ONCE(sb->s_flags) | SB_RDONLY);
+	up_write(&sb->s_umount);
+	return done;
+}
+
+int vfs_helper_sb_try_sync(struct super_block *sb)
+{
+	int ret;
+
+	if (!down_read_trylock(&sb->s_umount))
+		return -EBUSY;
+	ret = sync_filesystem(sb);
+	up_read(&sb->s_umount);
+	return ret;
+}
+
+void vfs_helper_report_metadata(struct super_block *sb, int error)
+{
+	fserror_report_metadata(sb, error, GFP_NOWAIT);
+}
+
+void vfs_helper_report_shutdown(struct super_block *sb)
+{
+	fserror_report_shutdown(sb, GFP_NOWAIT);
 }
 
 void vfs_helper_sb_start_intwrite(struct super_block *sb)

@@ -20,22 +20,27 @@ use kernel::{
     types::{ForeignOwnable, Opaque},
 };
 
+mod background;
+mod control;
 mod export;
 mod new;
 mod vtable;
 
+use self::background::Tasks;
 pub(crate) use self::new::{fill, kill_sb};
 pub use self::new::{InitSuperBlock, NewSuperBlock, Ready};
+pub use self::{background::Background, control::Frozen};
 
 /// What `s_fs_info` points at: the filesystem's data, and what this crate needs for each mount.
 ///
 /// # Invariants
 ///
 /// `data` came from `T::Data::into_foreign`; `ioend_wq` is a workqueue. Both are released by `Drop`
-/// only.
+/// only, when `tasks` were stopped.
 pub(crate) struct SbInfo<T: FileSystem> {
     data: *mut c_void,
     ioend_wq: NonNull<bindings::workqueue_struct>,
+    tasks: Tasks<T>,
     _fs: PhantomData<T>,
 }
 
@@ -74,6 +79,20 @@ pub struct StatFs {
 /// before [`NewSuperBlock::init`] has set the data.
 #[vtable]
 pub trait SuperOperations: FileSystem {
+    /// Names of the super block's background tasks, which their workers bear. The position is the
+    /// task's number.
+    const BACKGROUND: &'static [&'static CStr] = &[];
+
+    /// Runs the task with that number, in a worker that makes progress under memory pressure and rests
+    /// during suspend; never twice at a time. Gives back after how many milliseconds to run again, or
+    /// [`None`] to wait for [`SuperBlock::schedule`] or [`SuperBlock::kick`].
+    ///
+    /// Unmount waits for it with `s_umount` held, just before [`Self::put_super`]: to wait for that
+    /// lock would be a deadlock. Optional.
+    fn background(_sb: &SuperBlock<Self>, _task: usize) -> Option<u32> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// The last reference is gone and the inode leaves the cache; its pages are truncated. If
     /// [`Inode::nlink`] is 0 it is to be freed on disk. Not called for an inode that never got out
     /// of [`New`]. Optional.
@@ -206,11 +225,30 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
-    /// Turns the super block read-only because of an error. Writers that are under way are not
-    /// waited for.
-    pub fn force_read_only(&self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_sb_set_rdonly(self.as_ptr()) };
+    /// A handle on the [background task](SuperOperations::BACKGROUND) with that number; [`None`] if
+    /// there is no such task.
+    pub fn background(&self, task: usize) -> Option<Background<T>> {
+        self.info().tasks.get(task).cloned()
+    }
+
+    /// Runs a background task in `ms` milliseconds, unless it is to run sooner already. Does nothing
+    /// once unmount has stopped the tasks.
+    pub fn schedule(&self, task: usize, ms: u32) {
+        if let Some(task) = self.info().tasks.get(task) {
+            task.schedule(ms);
+        }
+    }
+
+    /// Runs a background task now, or once more if it is running. Does nothing once unmount has
+    /// stopped the tasks. Context: any but NMI.
+    pub fn kick(&self, task: usize) {
+        if let Some(task) = self.info().tasks.get(task) {
+            task.kick();
+        }
+    }
+
+    pub(super) fn stop_tasks(&self) {
+        self.info().tasks.stop();
     }
 
     /// Block size in bytes.

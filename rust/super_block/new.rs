@@ -7,7 +7,7 @@
 //! VFS calls `kill_sb`
 //! after a `fill_super` that failed as well as at unmount, and exactly once.
 
-use super::{vtable, SbInfo, SuperBlock};
+use super::{vtable, SbInfo, SuperBlock, SuperOperations, Tasks};
 use crate::{
     bindings,
     block::BlockDevice,
@@ -119,7 +119,13 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     /// # Errors
     ///
     /// `ENOMEM`; `data` is dropped then.
-    pub fn init(self, data: T::Data) -> Result<InitSuperBlock<'a, T>> {
+    pub fn init(self, data: T::Data) -> Result<InitSuperBlock<'a, T>>
+    where
+        T: SuperOperations,
+    {
+        // SAFETY: By the type invariant. Handles on the tasks come from a `SuperBlock`, which has its
+        // data; `put_super` or `kill_sb` stop them.
+        let tasks = unsafe { Tasks::new(self.as_ptr()) }?;
         let name = CString::try_from_fmt(fmt!("{}-io/{}", T::NAME, self.id()))?;
         // SAFETY: The name is NUL-terminated and copied.
         let wq = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_char_ptr(), 0) };
@@ -134,6 +140,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
             SbInfo {
                 data: data.into_foreign(),
                 ioend_wq: wq,
+                tasks,
                 _fs: PhantomData,
             },
         );
@@ -234,6 +241,13 @@ pub(crate) unsafe fn fill<T: Complete>(
 ///
 /// Called by the VFS once for each super block of type `T`, when its last active reference is gone.
 pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: By the contract; `s_fs_info` is null or set for good.
+    let (has_data, has_root) = unsafe { (!(*sb).s_fs_info.is_null(), !(*sb).s_root.is_null()) };
+    if has_data && !has_root {
+        // `put_super` will not be called, which else stops them.
+        // SAFETY: There is data.
+        unsafe { SuperBlock::<T>::from_raw(sb) }.stop_tasks();
+    }
     // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps
     // the device open a little longer, until the data is dropped below.
     // SAFETY: By the contract.

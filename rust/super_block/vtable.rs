@@ -29,11 +29,7 @@ impl<T: Complete> VTable<T> {
         } else {
             None
         },
-        put_super: if T::HAS_PUT_SUPER {
-            Some(Self::put_super)
-        } else {
-            None
-        },
+        put_super: Some(Self::put_super),
         sync_fs: if T::HAS_SYNC_FS {
             Some(Self::sync_fs)
         } else {
@@ -120,7 +116,11 @@ impl<T: Complete> VTable<T> {
     /// set.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: By the contract.
-        T::put_super(unsafe { SuperBlock::from_raw(sb) });
+        let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
+        sb.stop_tasks();
+        if T::HAS_PUT_SUPER {
+            T::put_super(sb);
+        }
     }
 
     /// # Safety

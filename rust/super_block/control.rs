@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Freezing, syncing and shutting down from inside of the filesystem, and telling of errors.
+
+use super::SuperBlock;
+use crate::{bindings, fs::FileSystem};
+use kernel::{error::to_result, prelude::*};
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Turns the super block read-only because of an error, and says whether it is so now. Writers that
+    /// are under way are not waited for. Context: process, any locks held.
+    ///
+    /// It is not done, and to be tried again later, while somebody holds `s_umount` (a mount, a sync)
+    /// or while the filesystem is frozen: thawing would take a read-only filesystem for one that never
+    /// locked its writers out, and leave them so.
+    #[must_use = "it may have to be tried again"]
+    pub fn try_force_read_only(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_sb_try_set_rdonly(self.as_ptr()) }
+    }
+
+    /// Writes everything back and waits until it is durable, as `syncfs(2)` does. Nothing to do for a
+    /// read-only filesystem. No lock of the filesystem may be held.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if somebody holds `s_umount` exclusively (a mount, an unmount); what writeback or
+    /// [`sync_fs`](super::SuperOperations::sync_fs) say.
+    pub fn try_sync(&self) -> Result {
+        // SAFETY: By the type invariant.
+        to_result(unsafe { bindings::vfs_helper_sb_try_sync(self.as_ptr()) })
+    }
+
+    /// Freezes the filesystem through its device, as `FIFREEZE` and device mapper do, for as long as
+    /// the guard lives: writers wait, dirty data is written back, and
+    /// [`freeze_fs`](super::SuperOperations::freeze_fs) is called. The caller is not a writer and
+    /// holds no lock of the filesystem.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the device is being removed or the filesystem frozen by somebody else; what
+    /// writeback or `freeze_fs` say.
+    pub fn freeze(&self) -> Result<Frozen<'_, T>> {
+        // SAFETY: By the type invariant; the device is open while there is a mount.
+        to_result(unsafe { bindings::bdev_freeze((*self.as_ptr()).s_bdev) })?;
+        // INVARIANT: By the call.
+        Ok(Frozen(self))
+    }
+
+    /// Tells those who watch the filesystem (fanotify's `FAN_FS_ERROR`) that metadata is damaged or
+    /// cannot be read or written. Context: any but NMI, also with locks held.
+    pub fn report_metadata_error(&self, error: Error) {
+        // SAFETY: By the type invariant. `Error` is negative as an errno.
+        unsafe { bindings::vfs_helper_report_metadata(self.as_ptr(), error.to_errno()) };
+    }
+
+    /// Tells those who watch the filesystem that it was shut down.
+    pub fn report_shutdown(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_report_shutdown(self.as_ptr()) };
+    }
+}
+
+/// A frozen filesystem, which is thawed when this is dropped.
+///
+/// # Invariants
+///
+/// `bdev_freeze()` was called for the super block's device and is undone by `Drop`.
+#[must_use = "the filesystem is thawed when the guard is dropped"]
+pub struct Frozen<'a, T: FileSystem>(&'a SuperBlock<T>);
+
+impl<T: FileSystem> Drop for Frozen<'_, T> {
+    fn drop(&mut self) {
+        // A failure means that somebody else has thawed it: nothing is left to do.
+        // SAFETY: By the type invariant.
+        unsafe { bindings::bdev_thaw((*self.0.as_ptr()).s_bdev) };
+    }
+}
