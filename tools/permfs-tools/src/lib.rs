@@ -10,6 +10,7 @@ pub mod info;
 pub mod man;
 pub mod mkfs;
 pub mod panic;
+pub mod quiesce;
 mod signature;
 mod size;
 mod uuid;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use permfs_tools::{info, man, panic};
+use permfs_tools::{info, man, panic, quiesce};
 
 /// Exit status of a failure, as clap's own for wrong usage.
 const FAILED: u8 = 2;
@@ -22,6 +22,7 @@ struct Args {
 enum Command {
     Info(info::InfoArgs),
     Panic(panic::PanicArgs),
+    Quiesce(quiesce::QuiesceArgs),
     #[command(hide = true)]
     Man(man::ManArgs),
 }
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Info(args) => info::run(&args),
         Command::Panic(args) => panic::run(&args),
+        Command::Quiesce(args) => quiesce::run(&args),
         Command::Man(args) => man::run(&args, Args::command()),
     };
     outcome.unwrap_or_else(|e| {
