@@ -2,6 +2,7 @@
 
 //! The mount's block device, as the core sees it: behind the panic gate, and counted.
 
+use crate::fault::{self, Point};
 use kernel::{
     prelude::*,
     sync::{
@@ -65,6 +66,7 @@ impl Disk {
             self.end_io();
             return Err(EIO);
         }
+        fault::at(Point::Submit);
         Ok(())
     }
 

@@ -7,7 +7,10 @@
 //! metadata reads; while the log or home blocks are being written only `commit` is held, so other
 //! operations go on in the next epoch, and those that want it durable wait for one write together.
 
-use crate::disk::Disk;
+use crate::{
+    disk::Disk,
+    fault::{self, Point},
+};
 use core::ops::{Deref, DerefMut};
 use kernel::{
     new_mutex,
@@ -146,6 +149,7 @@ impl Engine {
             }
             return Ok(());
         };
+        fault::at(Point::Commit);
         let outcome = sealed.write(&self.disk);
         let discards = {
             let mut volume = self.volume();

@@ -15,6 +15,7 @@ use vfs::fs::Registration;
 mod disk;
 mod engine;
 mod errors;
+mod fault;
 mod file;
 mod inode;
 mod ioctl;
@@ -38,6 +39,8 @@ struct Module {
     // Dropped in this order: no new mount before the hooks go, no hook before the text goes.
     #[pin]
     filesystem: Registration<PermFs>,
+    #[pin]
+    faults: fault::Files,
     #[cfg(permfs_panic)]
     #[pin]
     hooks: panic::Hooks,
@@ -58,6 +61,7 @@ impl kernel::InPlaceModule for Module {
         // The hooks come before any mount can.
         try_pin_init!(Self {
             hooks <- panic::Hooks::new(params::Settings::given())?,
+            faults <- fault::Files::new(),
             filesystem <- Registration::new(),
         })
     }
@@ -67,6 +71,7 @@ impl kernel::InPlaceModule for Module {
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            faults <- fault::Files::new(),
             filesystem <- Registration::new(),
         })
     }

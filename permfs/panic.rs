@@ -5,7 +5,7 @@
 //! Everything here but the constructor runs inside the panic notifier, under the laws of
 //! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
 
-use crate::{params::Settings, pstore::Pstore};
+use crate::{fault, params::Settings, pstore::Pstore};
 use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::{
     area::PstoreMeta, install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger,
@@ -58,6 +58,7 @@ impl PanicMachine for Kernel {
     }
 
     fn wall_ns(&self) -> u64 {
+        fault::in_notifier();
         clock::real_ns()
     }
 

@@ -8,6 +8,7 @@ use crate::{
     disk::Disk,
     engine::Engine,
     errors::{self, Policy},
+    fault::{self, Point},
     inode::{self, InodeData},
     options::{OnError, Options},
     quiesce::{self, Quiescer, RebootBegins, RebootGoesOn, Request},
@@ -209,10 +210,11 @@ impl FileSystem for PermFs {
             read_only: sb.is_read_only(),
             slot,
             env: Env {
-                cpu: vfs::panic::cpu,
+                cpu: fault::cpu,
                 now_ns: vfs::panic::clock::mono_ns,
             },
         };
+        fault::at(Point::Mount);
         let mut volume =
             Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
         sb.set_uuid(&volume.uuid());
@@ -282,6 +284,7 @@ impl SuperOperations for PermFs {
         let mount = sb.data();
         #[cfg(permfs_panic)]
         drop(mount.pstore.lock().take());
+        fault::at(Point::Unmount);
         mount.quiescer.close();
         if mount.engine.disk().is_shut_down() {
             return;

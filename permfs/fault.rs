@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Points at which a tester has the kernel die inside PermFS, in `/sys/kernel/debug/permfs/panic_at`.
+//!
+//! `Documentation/panic-path.md` tells how it is used. A point that is not armed costs a relaxed load.
+
+use kernel::{
+    debugfs::{Dir, File, Reader, Writer},
+    fmt,
+    prelude::*,
+    sync::atomic::{Atomic, Full, Relaxed},
+    uaccess::UserSliceReader,
+};
+
+/// A place in the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Point {
+    /// A request to the device was counted and is not submitted yet.
+    Submit = 1,
+    /// An epoch is sealed and not written yet; the committer's lock is held.
+    Commit,
+    /// In the middle of an operation, the volume's lock held: the allocator looks for blocks.
+    Allocator,
+    /// A volume has its slot, and is not read yet.
+    Mount,
+    /// An unmount has begun.
+    Unmount,
+    /// The module goes: no volume is mounted.
+    Unload,
+    /// In the panic handler, for a panic within the panic.
+    Notifier,
+}
+
+impl Point {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Submit, "submit"),
+        (Self::Commit, "commit"),
+        (Self::Allocator, "allocator"),
+        (Self::Mount, "mount"),
+        (Self::Unmount, "unmount"),
+        (Self::Unload, "unload"),
+        (Self::Notifier, "notifier"),
+    ];
+}
+
+/// In [`ARMED`], with a point's number: oops, do not panic.
+const OOPS: u32 = 1 << 8;
+
+/// The point that is armed, 0: none.
+static ARMED: Atomic<u32> = Atomic::<u32>::new(0);
+
+/// Dies here, once, if `point` is armed. Any context.
+#[inline]
+pub(crate) fn at(point: Point) {
+    let armed = ARMED.load(Relaxed);
+    if armed & !OOPS == point as u32 {
+        fire(armed);
+    }
+}
+
+/// [`at`] for [`Point::Notifier`]: it panics only, without the machinery of Rust's panics.
+#[cfg(permfs_panic)]
+#[inline]
+pub(crate) fn in_notifier() {
+    let armed = Point::Notifier as u32;
+    if ARMED.load(Relaxed) == armed && disarm(armed) {
+        vfs::panic::trigger(MESSAGE);
+    }
+}
+
+const MESSAGE: &CStr = c"permfs: panic_at";
+
+/// Whether it is us who takes it.
+fn disarm(armed: u32) -> bool {
+    ARMED.cmpxchg(armed, 0, Full).is_ok()
+}
+
+#[cold]
+#[inline(never)]
+fn fire(armed: u32) {
+    if !disarm(armed) {
+        return;
+    }
+    if armed & OOPS != 0 {
+        panic!("permfs: told to oops");
+    }
+    vfs::panic::trigger(MESSAGE);
+}
+
+/// The number of this CPU, for the allocator, which asks for it where it looks for blocks.
+pub(crate) fn cpu() -> u32 {
+    at(Point::Allocator);
+    vfs::panic::cpu()
+}
+
+/// The module's files for testers.
+#[pin_data]
+pub(crate) struct Files {
+    #[pin]
+    panic_at: File<PanicAt>,
+    _going: Going,
+}
+
+/// Goes when the module does.
+struct Going;
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        at(Point::Unload);
+    }
+}
+
+impl Files {
+    /// Makes them. Where debugfs is missing or refuses there are none.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // The file keeps its folder.
+            panic_at <- Dir::new(c"permfs").read_write_file(c"panic_at", PanicAt),
+            _going: Going,
+        })
+    }
+}
+
+/// What is behind the file.
+struct PanicAt;
+
+impl Writer for PanicAt {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let armed = ARMED.load(Relaxed);
+        let is = |(point, _): &&(Point, &str)| *point as u32 == armed & !OOPS;
+        match Point::ALL.iter().find(is) {
+            None => writeln!(f, "off"),
+            Some((_, name)) if armed & OOPS == 0 => writeln!(f, "{name}"),
+            Some((_, name)) => writeln!(f, "{name} oops"),
+        }
+    }
+}
+
+impl Reader for PanicAt {
+    fn read_from_slice(&self, reader: &mut UserSliceReader) -> Result {
+        let mut buf = [0u8; 32];
+        let len = reader.len();
+        let text = buf.get_mut(..len).ok_or(EINVAL)?;
+        reader.read_slice(text)?;
+        let text = core::str::from_utf8(text).map_err(|_| EINVAL)?.trim();
+        let (name, how) = text.split_once(' ').unwrap_or((text, ""));
+        let oops = match how {
+            "" => 0,
+            "oops" => OOPS,
+            _ => return Err(EINVAL),
+        };
+        let armed = if text == "off" {
+            0
+        } else {
+            let point = Point::ALL.iter().find(|(_, n)| *n == name).ok_or(EINVAL)?;
+            // The handler runs in a panic: there is no way but another one.
+            if point.0 == Point::Notifier && oops != 0 {
+                return Err(EINVAL);
+            }
+            point.0 as u32 | oops
+        };
+        ARMED.store(armed, Relaxed);
+        Ok(())
+    }
+}
