@@ -64,6 +64,29 @@ fn mount_of(mountinfo: &str, number: &str) -> Option<Holder> {
     mounts.max_by_key(|holder| matches!(holder, Holder::Mount(_, true)))
 }
 
+/// Devices on which a filesystem of type `kind` is mounted here, each once.
+pub fn mounted(kind: &str) -> Vec<PathBuf> {
+    devices_of(&read("/proc/self/mountinfo"), kind)
+}
+
+fn devices_of(mountinfo: &str, kind: &str) -> Vec<PathBuf> {
+    let mut devices: Vec<PathBuf> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((_, behind)) = line.split_once(" - ") else {
+            continue;
+        };
+        let mut fields = behind.split(' ');
+        let (Some(of), Some(device)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let device = PathBuf::from(unescape(device));
+        if of == kind && !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+    devices
+}
+
 /// Octal escapes of spaces and the like.
 fn unescape(text: &str) -> String {
     [
@@ -124,6 +147,12 @@ mod tests {
             .collect();
         let found = mount_of(&only_ro, "254:16");
         assert_eq!(found, Some(Holder::Mount("/mnt/a b".into(), false)));
+    }
+
+    #[test]
+    fn every_volume_is_named_once() {
+        assert_eq!(devices_of(MOUNTINFO, "permfs"), [Path::new("/dev/vdb")]);
+        assert_eq!(devices_of(MOUNTINFO, "xfs"), Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 //! The summary for people.
 
-use super::model::{Drain, Event, PanicRecord, Report, VolumeRecord};
-use std::fmt::{Display, Write as _};
+use super::{
+    area::{AreaReport, RecordInfo, RecordState},
+    model::{PanicRecord, Report, VolumeRecord},
+    text::{self, plain, show},
+};
+use std::fmt::Write as _;
 
 /// Everything that was read, as text. Texts out of logs are shown without control characters.
 pub(super) fn summary(report: &Report) -> String {
@@ -13,11 +17,11 @@ pub(super) fn summary(report: &Report) -> String {
         out.push('\n');
     }
     if report.panics.is_empty() {
-        let _ = writeln!(
-            out,
-            "No PermFS panic record in {}.",
-            report.places.join(", ")
-        );
+        let places: Vec<_> = report.places.iter().map(plain).collect();
+        let _ = writeln!(out, "No PermFS panic record in {}.", places.join(", "));
+    }
+    for area in &report.areas {
+        one_area(&mut out, area);
     }
     if report.damaged_lines > 0 {
         let _ = writeln!(
@@ -41,56 +45,31 @@ pub(super) fn summary(report: &Report) -> String {
 
 fn one_panic(out: &mut String, p: &PanicRecord) {
     let _ = writeln!(out, "Panic {}", p.id);
-    put(out, "message", message(p));
-    put(out, "when", when(p));
-    put(out, "where", place(p));
-    let mounted = format!("{} mounted or on their way", show(p.volumes_mounted));
+    put(out, "message", text::message(p));
+    put(out, "when", text::when(p));
+    put(out, "where", text::place(p));
+    let mut mounted = format!("{} mounted or on their way", show(p.volumes_mounted));
+    if let Some(ms) = p.deadline_ms {
+        mounted += &format!("; deadline for their I/O {ms} ms");
+    }
     put(out, "volumes", mounted);
     for volume in &p.volumes {
         one_volume(out, volume);
     }
-    if let Some(o) = &p.omitted {
-        let rest = format!(
-            "{} volume(s), {} without a slot, {} I/O in flight",
-            show(o.volumes),
-            show(o.untracked),
-            show(o.in_flight)
-        );
-        put(out, "not shown", rest);
+    for (name, remark) in text::remarks(p) {
+        put(out, name, remark);
     }
-    if let Some(stage) = &p.nested_in_stage {
-        let text = format!("the handler itself panicked in stage {}", plain(stage));
-        put(out, "nested", text);
+    put(out, "outcome", text::outcome(p));
+    let mut record = text::completeness(p);
+    if !p.sources.is_empty() {
+        let sources: Vec<_> = p.sources.iter().map(plain).collect();
+        record += &format!(", from {}", sources.join(", "));
     }
-    put(out, "outcome", outcome(p));
-    put(out, "record", completeness(p));
+    put(out, "record", record);
 }
 
 fn put(out: &mut String, name: &str, value: String) {
     let _ = writeln!(out, "  {name:<9} {value}");
-}
-
-fn place(p: &PanicRecord) -> String {
-    format!(
-        "CPU {}, {} context, task {} (pid {})",
-        show(p.cpu),
-        show(p.context.as_deref().map(plain)),
-        show(p.task.as_deref().map(plain)),
-        show(p.pid)
-    )
-}
-
-fn message(p: &PanicRecord) -> String {
-    match &p.message {
-        None => "(message lost)".into(),
-        Some(m) if p.message_cut => format!("{} … (longer, see the kernel's own line)", plain(m)),
-        Some(m) => plain(m),
-    }
-}
-
-fn when(p: &PanicRecord) -> String {
-    let up = p.mono_ns.map(|ns| format!(", {} after boot", duration(ns)));
-    format!("{}{}", show(p.time.as_deref()), up.unwrap_or_default())
 }
 
 fn one_volume(out: &mut String, v: &VolumeRecord) {
@@ -104,7 +83,10 @@ fn one_volume(out: &mut String, v: &VolumeRecord) {
         show(v.durable_epoch),
     );
     if let Some(drain) = &v.drain {
-        let _ = writeln!(out, "      I/O        {}", stopped(drain));
+        let _ = writeln!(out, "      I/O        {}", text::drain(drain));
+    }
+    if let Some(lane) = &v.lane {
+        let _ = writeln!(out, "      lane       {}", text::lane(lane));
     }
     if let Some(a) = &v.allocator {
         let _ = writeln!(
@@ -123,96 +105,55 @@ fn one_volume(out: &mut String, v: &VolumeRecord) {
         }
     }
     for event in &v.events {
-        let _ = writeln!(out, "      event      {}", one_event(event));
+        let _ = writeln!(out, "      event      {}", text::event(event));
     }
 }
 
-fn one_event(e: &Event) -> String {
-    format!(
-        "#{} {} at {} on CPU {}: shard {}, {} {}",
-        show(e.seq),
-        show(e.kind.as_deref().map(plain)),
-        show(e.mono_ns.map(duration)),
-        show(e.cpu),
-        show(e.shard),
-        argument(e.kind.as_deref()),
-        show(e.arg),
-    )
-}
-
-fn argument(kind: Option<&str>) -> &'static str {
-    match kind {
-        Some("alloc-failed") => "blocks wanted",
-        Some("double-free") => "block",
-        Some("hint-collision") => "collisions so far",
-        Some("pressure") => "blocks left",
-        _ => "argument",
+fn one_area(out: &mut String, a: &AreaReport) {
+    let _ = writeln!(
+        out,
+        "Panic area of {} ({}): {}",
+        plain(&a.device),
+        a.uuid,
+        a.counts()
+    );
+    if a.super_block != 0 {
+        let _ = writeln!(
+            out,
+            "  super block UNUSABLE, read from the backup in block {}",
+            a.super_block
+        );
+    }
+    for record in &a.records {
+        let _ = writeln!(out, "  {}", one_record(record));
     }
 }
 
-fn stopped(d: &Drain) -> String {
-    let state = match d.drained {
-        Some(true) => "drained".into(),
-        Some(false) => format!("NOT drained, {} in flight", show(d.in_flight)),
-        None => "unknown".into(),
+/// A record of a panic area in a line.
+pub(super) fn one_record(r: &RecordInfo) -> String {
+    let mut line = format!(
+        "record {} in slot {}: {}, {} bytes",
+        r.sequence, r.slot, r.kind, r.bytes
+    );
+    if let Some(id) = r.panic.as_ref() {
+        line += &format!(", panic {id}");
+    }
+    if r.kind == "kernel-log" {
+        line += &format!(
+            " ({}, part {}{})",
+            show(r.reason.as_deref()),
+            show(r.part),
+            if r.compressed { ", compressed" } else { "" }
+        );
+    }
+    line += match (r.state, r.flushed) {
+        (RecordState::Torn, _) => ": TORN, only its whole lines are believed",
+        (RecordState::Erased, _) => ": erased, not read",
+        (RecordState::Whole, false) => ": flush not known to have completed",
+        (RecordState::Whole, true) => "",
     };
-    let flush = match d.flush.as_deref() {
-        Some("not-attempted") => "cache flush not attempted".into(),
-        other => format!("cache flush {}", show(other.map(plain))),
-    };
-    format!("{state}; {flush}")
-}
-
-fn outcome(p: &PanicRecord) -> String {
-    let Some(o) = &p.outcome else {
-        return "unknown: the last line is missing".into();
-    };
-    format!(
-        "{}; handler took {}; then the machine was to {}{}",
-        stopped(&o.drain),
-        show(o.elapsed_ns.map(duration)),
-        show(o.next.as_deref().map(plain)),
-        match (p.strategy.as_deref(), p.timeout) {
-            (Some("kernel"), Some(t)) => format!(" (kernel.panic={t})"),
-            (Some(s), _) => format!(" (panic_strategy={})", plain(s)),
-            _ => String::new(),
-        }
-    )
-}
-
-fn completeness(p: &PanicRecord) -> String {
-    let sources: Vec<_> = p.sources.iter().map(plain).collect();
-    let from = sources.join(", ");
-    match (p.complete, p.lines_written) {
-        (true, _) => format!("complete, {} lines, from {from}", p.lines),
-        (false, Some(n)) => format!("INCOMPLETE, {} of {n} lines, from {from}", p.lines),
-        (false, None) => format!("INCOMPLETE, {} lines, from {from}", p.lines),
+    if let Some(trouble) = &r.trouble {
+        line += &format!(": {trouble}");
     }
-}
-
-fn show(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "?".into(), |v| v.to_string())
-}
-
-/// Text out of a log without what could drive a terminal.
-fn plain(text: impl AsRef<str>) -> String {
-    let mut out = String::new();
-    for c in text.as_ref().chars() {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-fn duration(ns: u64) -> String {
-    match ns {
-        0..1_000_000 => format!("{}.{:03} µs", ns / 1000, ns % 1000),
-        1_000_000..1_000_000_000 => {
-            format!("{}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000)
-        }
-        _ => format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000),
-    }
+    line
 }

@@ -9,8 +9,8 @@ pub(super) const MARKER: &[u8] = b"permfs-panic: v=";
 const CRC_KEY: &[u8] = b" crc=";
 const CRC_DIGITS: usize = 8;
 
-/// A line whose CRC is right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A line whose CRC is right. Two are equal if they are the same text, whatever log they were in.
+#[derive(Clone, Debug)]
 pub(super) struct Line {
     /// Kind of record.
     pub(super) kind: String,
@@ -18,6 +18,10 @@ pub(super) struct Line {
     pub(super) id: u32,
     /// Its place among the lines of that panic.
     pub(super) index: u32,
+    /// When the kernel's log has it, in microseconds since boot; `None` where a log has no time stamps.
+    pub(super) log_us: Option<u64>,
+    /// The line itself, CRC included.
+    pub(super) raw: String,
     fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -31,6 +35,14 @@ pub(super) enum Parsed {
     /// Torn, cut or overwritten.
     Damaged,
 }
+
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Line {}
 
 impl Line {
     /// Parses what begins with [`MARKER`]; there may be more behind the line.
@@ -46,13 +58,14 @@ impl Line {
         }
         let len = end + CRC_KEY.len() + CRC_DIGITS;
         // The CRC is right, so this is what was written; if it is not understood, it is newer.
-        match Self::fields_of(body).and_then(Self::from_fields) {
+        let raw = String::from_utf8_lossy(&text[..len]).into_owned();
+        match Self::fields_of(body).and_then(|fields| Self::from_fields(fields, raw)) {
             Some(line) => Parsed::Whole(line, len),
             None => Parsed::Unknown(len),
         }
     }
 
-    fn from_fields(mut fields: Vec<(String, Vec<u8>)>) -> Option<Self> {
+    fn from_fields(mut fields: Vec<(String, Vec<u8>)>, raw: String) -> Option<Self> {
         let mut take = |key: &str| {
             let at = fields.iter().position(|(k, _)| k == key)?;
             String::from_utf8(fields.remove(at).1).ok()
@@ -64,6 +77,8 @@ impl Line {
             kind: take("rec")?,
             id: u32::from_str_radix(&take("id")?, 16).ok()?,
             index: take("i")?.parse().ok()?,
+            log_us: None,
+            raw,
             fields,
         })
     }

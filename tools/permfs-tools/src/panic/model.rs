@@ -2,16 +2,17 @@
 
 //! What the lines of a panic mean together. Its JSON form is documented in `Documentation/panic-lines.md`.
 
-use super::{
-    line::Line,
-    scan,
-    source::{Logs, Unreadable},
-};
+mod builder;
+mod take;
+mod timeline;
+
+pub(super) use self::{builder::Builder, timeline::Span};
+
+use super::{area::AreaReport, source::Unreadable};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Everything that was read. A value that was in no whole line is `null`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     /// Version of this document's shape.
     pub(super) version: u32,
@@ -21,6 +22,8 @@ pub(super) struct Report {
     pub(super) damaged_lines: u64,
     /// Whole lines of a later version of the format.
     pub(super) unknown_lines: u64,
+    /// Panic areas that were read.
+    pub(super) areas: Vec<AreaReport>,
     /// Files that could not be read.
     pub(super) unreadable: Vec<Unreadable>,
     /// Where was searched.
@@ -28,7 +31,7 @@ pub(super) struct Report {
 }
 
 /// One panic.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub(super) struct PanicRecord {
     /// Number that all its lines carry, hexadecimal.
     pub(super) id: String,
@@ -60,6 +63,10 @@ pub(super) struct PanicRecord {
     pub(super) strategy: Option<String>,
     /// The kernel's panic timeout, seconds.
     pub(super) timeout: Option<i32>,
+    /// What draining and the panic lane may take together, milliseconds.
+    pub(super) deadline_ms: Option<u64>,
+    /// Draining and the panic lane were left to a kmsg dumper, behind another pstore backend's.
+    pub(super) deferred: Option<bool>,
     /// Volumes mounted.
     pub(super) volumes_mounted: Option<u32>,
     /// Volumes that were told of.
@@ -68,14 +75,40 @@ pub(super) struct PanicRecord {
     pub(super) omitted: Option<Omitted>,
     /// How it ended.
     pub(super) outcome: Option<Outcome>,
+    /// A reboot was turned into a halt, for the machine panicked again and again.
+    pub(super) breaker: Option<Breaker>,
     /// The handler itself panicked, in the stage named.
     pub(super) nested_in_stage: Option<String>,
-    /// Files that its lines were in.
+    /// The handler's stages, in their order.
+    pub(super) timeline: Vec<Span>,
+    /// Records of panic areas that name this panic.
+    pub(super) records: Vec<RecordRef>,
+    /// Files and records that its lines were in.
     pub(super) sources: Vec<String>,
+    /// The lines themselves, in their order.
+    pub(super) raw_lines: Vec<String>,
+}
+
+/// A record of a panic area: its place among [`AreaReport::records`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct RecordRef {
+    /// The device or image.
+    pub(super) device: String,
+    /// The record's sequence number there.
+    pub(super) sequence: u64,
+}
+
+/// The panic-loop breaker.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Breaker {
+    /// Panics counted, this one included.
+    pub(super) panics: Option<u64>,
+    /// Within so many seconds.
+    pub(super) seconds: Option<u64>,
 }
 
 /// One volume.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub(super) struct VolumeRecord {
     /// Its number in the table of volumes.
     pub(super) slot: u32,
@@ -97,10 +130,12 @@ pub(super) struct VolumeRecord {
     pub(super) events: Vec<Event>,
     /// How its I/O was stopped.
     pub(super) drain: Option<Drain>,
+    /// How its panic lane fared.
+    pub(super) lane: Option<Lane>,
 }
 
 /// Allocator of a volume.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Allocator {
     /// Shards.
     pub(super) shards: Option<u64>,
@@ -121,7 +156,7 @@ pub(super) struct Allocator {
 }
 
 /// An allocator event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Event {
     /// Place in the order of events.
     pub(super) seq: Option<u64>,
@@ -138,18 +173,44 @@ pub(super) struct Event {
 }
 
 /// How far I/O was stopped.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Drain {
     /// Nothing was in flight any more.
     pub(super) drained: Option<bool>,
     /// What was.
     pub(super) in_flight: Option<u32>,
-    /// What became of the cache flush.
+    /// What became of the cache flush: `not-attempted`, `pending` (left to the lane), `ok`,
+    /// `failed`, `timeout` or `refused`.
     pub(super) flush: Option<String>,
+    /// Requests that were given up when the deadline came.
+    pub(super) lost: Option<u32>,
+    /// How completions were collected, or `none:` and the reason.
+    pub(super) way: Option<String>,
+    /// Microseconds taken.
+    pub(super) us: Option<u64>,
+}
+
+/// How a volume's panic lane fared: the record's write, then the cache flush.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Lane {
+    /// How it wrote, or `none:` and the reason.
+    pub(super) way: Option<String>,
+    /// `ok`, `refused`, `failed` or `timeout`.
+    pub(super) result: Option<String>,
+    /// Why not `ok`.
+    pub(super) why: Option<String>,
+    /// What became of the cache flush after the write.
+    pub(super) flush: Option<String>,
+    /// Sequence number of the record.
+    pub(super) sequence: Option<u64>,
+    /// Microseconds that the write took.
+    pub(super) write_us: Option<u64>,
+    /// Microseconds that the flush took.
+    pub(super) flush_us: Option<u64>,
 }
 
 /// What had no lines of its own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Omitted {
     /// Volumes in the table.
     pub(super) volumes: Option<u32>,
@@ -160,224 +221,16 @@ pub(super) struct Omitted {
 }
 
 /// The last line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Outcome {
-    /// Of all volumes.
-    #[serde(flatten)]
-    pub(super) drain: Drain,
+    /// Nothing was in flight any more, in any volume.
+    pub(super) drained: Option<bool>,
+    /// What was, of all volumes.
+    pub(super) in_flight: Option<u32>,
+    /// `ok` only if every volume's flush completed.
+    pub(super) flush: Option<String>,
     /// From the handler's begin to this line.
     pub(super) elapsed_ns: Option<u64>,
     /// `halt` or `reboot`.
     pub(super) next: Option<String>,
-}
-
-impl PanicRecord {
-    fn volume(&mut self, line: &Line) -> &mut VolumeRecord {
-        let slot = line.number("slot").unwrap_or(u32::MAX);
-        let at = self.volumes.iter().position(|v| v.slot == slot);
-        let at = at.unwrap_or_else(|| {
-            self.volumes.push(VolumeRecord {
-                slot,
-                ..VolumeRecord::default()
-            });
-            self.volumes.len() - 1
-        });
-        &mut self.volumes[at]
-    }
-
-    fn take(&mut self, line: &Line) -> bool {
-        match line.kind.as_str() {
-            "begin" => self.take_begin(line),
-            "msg" => {
-                self.message = line.text("text");
-                self.message_cut = line.cut();
-            }
-            "vol" => {
-                let volume = self.volume(line);
-                volume.name = line.text("name");
-                volume.uuid = line.text("uuid").map(|u| hyphenated(&u));
-                volume.state = line.text("state");
-                volume.in_flight = line.number("inflight");
-                volume.running_epoch = line.number("run");
-                volume.durable_epoch = line.number("dur");
-            }
-            "alloc" => self.volume(line).allocator = Some(allocator(line)),
-            "event" => self.volume(line).events.push(event(line)),
-            "drain" => self.volume(line).drain = Some(drain(line)),
-            "omit" => {
-                self.omitted = Some(Omitted {
-                    volumes: line.number("vols"),
-                    untracked: line.number("untracked"),
-                    in_flight: line.number("inflight"),
-                });
-            }
-            "end" => {
-                self.lines_written = line.number("lines");
-                self.outcome = Some(Outcome {
-                    drain: drain(line),
-                    elapsed_ns: line.number("elapsed_ns"),
-                    next: line.text("next"),
-                });
-            }
-            "nested" => self.nested_in_stage = line.text("stage"),
-            _ => return false,
-        }
-        true
-    }
-
-    fn take_begin(&mut self, line: &Line) {
-        self.wall_ns = line.number("wall");
-        self.time = self.wall_ns.map(utc);
-        self.mono_ns = line.number("mono");
-        self.cpu = line.number("cpu");
-        self.context = line.text("ctx");
-        self.pid = line.number("pid");
-        self.task = line.text("comm");
-        self.strategy = line.text("strategy");
-        self.timeout = line.number("timeout");
-        self.volumes_mounted = line.number("vols");
-    }
-}
-
-fn allocator(line: &Line) -> Allocator {
-    Allocator {
-        shards: line.number("shards"),
-        shards_with_pressure: line.number("pressure"),
-        free_blocks: line.number("free"),
-        reserved_blocks: line.number("reserved"),
-        failed: line.number("failed"),
-        double_frees: line.number("dfree"),
-        events: line.number("events"),
-        torn_events: line.number("torn"),
-    }
-}
-
-fn event(line: &Line) -> Event {
-    Event {
-        seq: line.number("seq"),
-        mono_ns: line.number("t"),
-        kind: line.text("kind"),
-        cpu: line.number("cpu"),
-        shard: line.number("shard"),
-        arg: line.number("arg"),
-    }
-}
-
-fn drain(line: &Line) -> Drain {
-    Drain {
-        drained: line.flag("drained"),
-        in_flight: line.number("inflight"),
-        flush: line.text("flush"),
-    }
-}
-
-/// Puts lines together, whatever order and however many copies of them there are.
-#[derive(Default)]
-pub(super) struct Builder {
-    panics: BTreeMap<u32, Lines>,
-    damaged: u64,
-    unknown: u64,
-}
-
-#[derive(Default)]
-struct Lines {
-    by_index: BTreeMap<u32, Line>,
-    sources: Vec<String>,
-}
-
-impl Builder {
-    pub(super) fn read(logs: Logs) -> Report {
-        let mut builder = Self::default();
-        for log in &logs.logs {
-            builder.add(&log.name, &log.text);
-        }
-        builder.finish(logs)
-    }
-
-    fn add(&mut self, name: &str, text: &[u8]) {
-        let found = scan::scan(text);
-        self.damaged += found.damaged;
-        self.unknown += found.unknown;
-        for line in found.lines {
-            let lines = self.panics.entry(line.id).or_default();
-            if lines.sources.last().map(String::as_str) != Some(name) {
-                lines.sources.push(name.to_owned());
-            }
-            match lines.by_index.get(&line.index) {
-                // The same line in another log.
-                Some(known) if *known == line => {}
-                // Two lines in one place: one of them is not of this panic.
-                Some(_) => self.damaged += 1,
-                None => {
-                    lines.by_index.insert(line.index, line);
-                }
-            }
-        }
-    }
-
-    fn finish(mut self, logs: Logs) -> Report {
-        let mut panics = Vec::new();
-        for (id, lines) in std::mem::take(&mut self.panics) {
-            let mut record = PanicRecord {
-                id: format!("{id:08x}"),
-                sources: lines.sources,
-                ..PanicRecord::default()
-            };
-            for line in lines.by_index.values() {
-                if record.take(line) {
-                    record.lines += 1;
-                } else {
-                    self.unknown += 1;
-                }
-            }
-            // The last line's own number is the count less one, so none can be missing in between.
-            record.complete = record.lines_written == Some(record.lines);
-            panics.push(record);
-        }
-        panics.sort_by_key(|p| (p.wall_ns, p.mono_ns));
-        Report {
-            version: 1,
-            panics,
-            damaged_lines: self.damaged,
-            unknown_lines: self.unknown,
-            unreadable: logs.unreadable,
-            places: logs.places,
-        }
-    }
-}
-
-fn hyphenated(uuid: &str) -> String {
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let parts: Option<Vec<_>> = parts.into_iter().map(|range| uuid.get(range)).collect();
-    parts.map_or_else(|| uuid.to_owned(), |parts| parts.join("-"))
-}
-
-/// Nanoseconds since 1970 as RFC 3339, in UTC. The calendar is Howard Hinnant's `civil_from_days`.
-fn utc(ns: u64) -> String {
-    let (secs, millis) = (ns / 1_000_000_000, ns / 1_000_000 % 1000);
-    let (days, of_day) = (secs / 86_400, secs % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-#[cfg(test)]
-mod calendar {
-    use super::utc;
-
-    #[test]
-    fn days_are_in_the_right_year() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(utc(951_782_400_000_000_000), "2000-02-29T00:00:00.000Z");
-        assert_eq!(utc(1_795_387_569_123_456_789), "2026-11-22T22:46:09.123Z");
-        assert_eq!(utc(4_107_542_399_999_999_999), "2100-02-28T23:59:59.999Z");
-    }
 }

@@ -18,8 +18,9 @@ pub(super) struct Found {
 /// Reads all panic lines of `text`.
 pub(super) fn scan(text: &[u8]) -> Found {
     let mut found = Found::default();
-    // A serial console ends lines with CR LF, and a torn one may hold a CR alone.
-    for physical in text.split(|&b| b == b'\n' || b == b'\r') {
+    // A serial console ends lines with CR LF, and a torn one may hold a CR alone; zeros are what memory and
+    // disks hold where nothing was written.
+    for physical in text.split(|b| b"\n\r\0".contains(b)) {
         scan_line(physical, &mut found);
     }
     found
@@ -36,7 +37,8 @@ fn scan_line(physical: &[u8], found: &mut Found) {
             continue;
         }
         let len = match Line::parse(line) {
-            Parsed::Whole(line, len) => {
+            Parsed::Whole(mut line, len) => {
+                line.log_us = log_time(before);
                 found.lines.push(line);
                 len
             }
@@ -78,4 +80,44 @@ fn begins_a_line(before: &[u8]) -> bool {
         .unwrap_or(inner);
     let mut parts = inner.splitn(2, |&b| b == b'.');
     parts.next().is_some_and(digits) && parts.next().is_none_or(digits)
+}
+
+/// The time stamp in the kernel's prefix, microseconds since boot: `[   62.123456] ` or `[   62.123456][   C3] `.
+fn log_time(before: &[u8]) -> Option<u64> {
+    let mut rest = before.strip_suffix(b" ")?;
+    // The caller, if any, stands behind the time.
+    for _ in 0..2 {
+        let group = rest.strip_suffix(b"]")?;
+        let open = group.iter().rposition(|&b| b == b'[')?;
+        let inner = std::str::from_utf8(group[open + 1..].trim_ascii()).ok()?;
+        if let Some((seconds, micros)) = inner.split_once('.') {
+            let micros: u64 = Some(micros).filter(|m| m.len() == 6)?.parse().ok()?;
+            return seconds
+                .parse::<u64>()
+                .ok()?
+                .checked_mul(1_000_000)?
+                .checked_add(micros);
+        }
+        rest = &group[..open];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_time;
+
+    #[test]
+    fn the_log_s_time_is_found_where_there_is_one() {
+        for (before, us) in [
+            ("<0>[   62.123456] ", Some(62_123_456)),
+            ("[   62.000001][   C3] ", Some(62_000_001)),
+            ("Nov 22 22:46:09 host kernel: ", None),
+            ("", None),
+            ("[   62.5] ", None),
+            ("[99999999999999999999.000000] ", None),
+        ] {
+            assert_eq!(log_time(before.as_bytes()), us, "{before}");
+        }
+    }
 }

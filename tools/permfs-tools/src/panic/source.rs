@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where logs come from: a file, a folder such as pstore's, standard input.
+//! Where logs come from: a file, a folder such as pstore's, a volume, standard input.
 
-use anyhow::{bail, Context, Result};
+use crate::holder;
+
+use super::area::{self, AreaReport, RecordInfo};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use std::{
     fs,
@@ -16,9 +19,23 @@ const MAX_LOG: u64 = 1 << 30;
 /// Folders in folders: systemd has one for each boot.
 const MAX_DEPTH: u32 = 4;
 
+/// Where the kernel shows what pstore kept.
+pub(super) const PSTORE: &str = "/sys/fs/pstore";
+
 /// A log's text.
 pub(super) struct Log {
     pub(super) name: String,
+    pub(super) text: Vec<u8>,
+}
+
+/// A piece of a kernel's log, with its text.
+pub(super) struct KernelLog {
+    /// The record or file that it was in.
+    pub(super) name: String,
+    /// Id of the panic that it is of, where the record knows.
+    pub(super) panic: Option<String>,
+    /// Number of the piece; 1 is the newest.
+    pub(super) part: Option<u32>,
     pub(super) text: Vec<u8>,
 }
 
@@ -35,12 +52,14 @@ pub(super) struct Unreadable {
 #[derive(Default)]
 pub(super) struct Logs {
     pub(super) logs: Vec<Log>,
+    pub(super) kernel_logs: Vec<KernelLog>,
+    pub(super) areas: Vec<AreaReport>,
     pub(super) unreadable: Vec<Unreadable>,
     pub(super) places: Vec<String>,
 }
 
 impl Logs {
-    /// Adds a file, a folder or standard input ("-").
+    /// Adds a file, a folder, a volume (its device or image) or standard input ("-").
     pub(super) fn add(&mut self, place: &Path) -> Result<()> {
         self.places.push(place.display().to_string());
         if place.as_os_str() == "-" {
@@ -51,11 +70,8 @@ impl Logs {
         let kind = fs::metadata(place)
             .with_context(|| format!("cannot read {}", place.display()))?
             .file_type();
-        if kind.is_block_device() {
-            bail!(
-                "{} is a device: this version reads logs, not yet a volume's panic area",
-                place.display()
-            );
+        if kind.is_block_device() || kind.is_file() && area::is_volume(place) {
+            return area::read(place, self);
         }
         if kind.is_dir() {
             return self.add_folder(place, 0);
@@ -65,14 +81,27 @@ impl Logs {
         Ok(())
     }
 
-    /// Adds a place that need not exist.
-    pub(super) fn add_if_there(&mut self, place: &Path) -> Result<()> {
+    /// Adds a place that nobody has named: it need not exist, and one that cannot be read is told of.
+    pub(super) fn add_if_there(&mut self, place: &Path) {
         match fs::metadata(place) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.places.push(place.display().to_string());
-                Ok(())
             }
-            _ => self.add(place),
+            _ => {
+                if let Err(e) = self.add(place) {
+                    self.cannot(place, format!("{:#}", e.root_cause()));
+                }
+            }
+        }
+    }
+
+    /// Adds the volumes that are mounted, as far as they can be read.
+    pub(super) fn add_mounted(&mut self) {
+        for device in holder::mounted("permfs") {
+            self.places.push(device.display().to_string());
+            if let Err(e) = area::read(&device, self) {
+                self.cannot(&device, format!("{e:#}"));
+            }
         }
     }
 
@@ -108,13 +137,31 @@ impl Logs {
         // pstore's name for a record that it could not decompress.
         if path.to_string_lossy().ends_with(".enc.z") {
             self.cannot(path, "compressed, and the kernel could not read it".into());
-        } else {
-            self.push(path.display().to_string(), text);
+            return;
         }
+        let name = path.display().to_string();
+        if path.file_name().is_some_and(is_dmesg) {
+            self.kernel_logs.push(KernelLog {
+                name: name.clone(),
+                panic: None,
+                part: part_of(&text),
+                text: text.clone(),
+            });
+        }
+        self.push(name, text);
     }
 
     pub(super) fn push(&mut self, name: String, text: Vec<u8>) {
         self.logs.push(Log { name, text });
+    }
+
+    pub(super) fn push_kernel_log(&mut self, name: &str, record: &RecordInfo, text: &[u8]) {
+        self.kernel_logs.push(KernelLog {
+            name: name.to_owned(),
+            panic: record.panic.clone(),
+            part: record.part,
+            text: text.to_vec(),
+        });
     }
 
     fn cannot(&mut self, path: &Path, reason: String) {
@@ -123,6 +170,31 @@ impl Logs {
             reason,
         });
     }
+}
+
+/// The pieces one after the other, each under its name.
+pub(super) fn text_of(pieces: &[&KernelLog]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for piece in pieces {
+        text.extend_from_slice(format!("==> {} <==\n", piece.name).as_bytes());
+        text.extend_from_slice(&piece.text);
+        if !piece.text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+    }
+    text
+}
+
+/// Whether it is pstore's name for a piece of the kernel's log, `dmesg-BACKEND-NUMBER`.
+fn is_dmesg(name: &std::ffi::OsStr) -> bool {
+    name.to_string_lossy().starts_with("dmesg-")
+}
+
+/// The number in pstore's first line, `Panic#2 Part1`.
+fn part_of(text: &[u8]) -> Option<u32> {
+    let first = text.split(|&b| b == b'\n').next()?;
+    let first = std::str::from_utf8(first).ok()?;
+    first.split_once(" Part")?.1.trim().parse().ok()
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Puts lines together, whatever order and however many copies of them there are.
+
+use super::{
+    super::{
+        area::RecordState,
+        calendar::utc,
+        line::Line,
+        scan,
+        source::Logs, //
+    },
+    timeline, PanicRecord, RecordRef, Report,
+};
+use std::{collections::BTreeMap, mem::take};
+
+/// The panics that the logs read so far tell of.
+#[derive(Default)]
+pub(in super::super) struct Builder {
+    panics: BTreeMap<u32, Lines>,
+    damaged: u64,
+    unknown: u64,
+}
+
+#[derive(Default)]
+struct Lines {
+    by_index: BTreeMap<u32, Line>,
+    sources: Vec<String>,
+    records: Vec<RecordRef>,
+    /// Clocks at the panic as a record's head has them: wall, monotonic.
+    head_ns: Option<(u64, u64)>,
+}
+
+impl Builder {
+    /// Reads everything that was found; the logs' texts stay where they are.
+    pub(in super::super) fn read(logs: &mut Logs) -> Report {
+        let mut builder = Self::default();
+        for log in &logs.logs {
+            builder.add(&log.name, &log.text);
+        }
+        builder.add_records(logs);
+        builder.finish(logs)
+    }
+
+    fn add(&mut self, name: &str, text: &[u8]) {
+        let found = scan::scan(text);
+        self.damaged += found.damaged;
+        self.unknown += found.unknown;
+        for line in found.lines {
+            let lines = self.panics.entry(line.id).or_default();
+            if lines.sources.last().map(String::as_str) != Some(name) {
+                lines.sources.push(name.to_owned());
+            }
+            match lines.by_index.get_mut(&line.index) {
+                // The same line in another log, which may be the one that has a time.
+                Some(known) if *known == line => known.log_us = known.log_us.or(line.log_us),
+                // Two lines in one place: one of them is not of this panic.
+                Some(_) => self.damaged += 1,
+                None => {
+                    lines.by_index.insert(line.index, line);
+                }
+            }
+        }
+    }
+
+    /// A record's head names its panic and has its time, even where the lines in it are lost.
+    fn add_records(&mut self, logs: &Logs) {
+        for area in &logs.areas {
+            let of_panics = area.records.iter().filter(|r| {
+                let lines_or_log = r.kind == "panic-lines" || r.reason.as_deref() == Some("panic");
+                lines_or_log && r.state != RecordState::Erased
+            });
+            for record in of_panics {
+                let Some(id) = record.panic_id.filter(|&id| id != 0) else {
+                    continue;
+                };
+                let lines = self.panics.entry(id).or_default();
+                lines.records.push(RecordRef {
+                    device: area.device.clone(),
+                    sequence: record.sequence,
+                });
+                lines.head_ns = lines.head_ns.or(record.wall_ns.zip(record.mono_ns));
+            }
+        }
+    }
+
+    fn finish(mut self, logs: &mut Logs) -> Report {
+        let mut panics = Vec::new();
+        for (id, lines) in take(&mut self.panics) {
+            let (record, unknown) = lines.record(id);
+            self.unknown += unknown;
+            panics.push(record);
+        }
+        panics.sort_by_key(|p| (p.wall_ns, p.mono_ns));
+        Report {
+            version: 1,
+            panics,
+            damaged_lines: self.damaged,
+            unknown_lines: self.unknown,
+            areas: take(&mut logs.areas),
+            unreadable: take(&mut logs.unreadable),
+            places: take(&mut logs.places),
+        }
+    }
+}
+
+impl Lines {
+    /// The panic, and how many of its lines are of a kind that is not known.
+    fn record(self, id: u32) -> (PanicRecord, u64) {
+        let mut unknown = 0;
+        let mut record = PanicRecord {
+            id: format!("{id:08x}"),
+            sources: self.sources,
+            records: self.records,
+            ..PanicRecord::default()
+        };
+        for line in self.by_index.values() {
+            record.lines += 1;
+            if !record.take(line) {
+                unknown += 1;
+            }
+        }
+        // The last line's own number is the count less one, so none can be missing in between.
+        record.complete = record.lines_written == Some(record.lines);
+        if let (None, Some((wall, mono))) = (record.wall_ns, self.head_ns) {
+            record.wall_ns = Some(wall);
+            record.time = Some(utc(wall));
+            record.mono_ns = Some(mono);
+        }
+        record.timeline = timeline::of(&record, self.by_index.values());
+        record.raw_lines = self.by_index.into_values().map(|line| line.raw).collect();
+        (record, unknown)
+    }
+}

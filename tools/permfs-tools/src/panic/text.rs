@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Words that the summary and the page share.
+
+use super::model::{Drain, Event, Lane, PanicRecord};
+use std::fmt::Display;
+
+/// A value, or a question mark for one whose line was lost.
+pub(super) fn show(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "?".into(), |v| v.to_string())
+}
+
+/// Text out of a log without what could drive a terminal.
+pub(super) fn plain(text: impl AsRef<str>) -> String {
+    let mut out = String::new();
+    for c in text.as_ref().chars() {
+        if c.is_control() || is_direction(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Characters that change the order in which others are shown.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A span of time with a unit that suits it.
+pub(super) fn duration(ns: u64) -> String {
+    match ns {
+        0..1_000_000 => format!("{}.{:03} µs", ns / 1000, ns % 1000),
+        1_000_000..1_000_000_000 => {
+            format!("{}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000)
+        }
+        _ => format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000),
+    }
+}
+
+pub(super) fn message(p: &PanicRecord) -> String {
+    match &p.message {
+        None => "(message lost)".into(),
+        Some(m) if p.message_cut => format!("{} … (longer, see the kernel's own line)", plain(m)),
+        Some(m) => plain(m),
+    }
+}
+
+pub(super) fn when(p: &PanicRecord) -> String {
+    let up = p.mono_ns.map(|ns| format!(", {} after boot", duration(ns)));
+    format!("{}{}", show(p.time.as_deref()), up.unwrap_or_default())
+}
+
+pub(super) fn place(p: &PanicRecord) -> String {
+    format!(
+        "CPU {}, {} context, task {} (pid {})",
+        show(p.cpu),
+        show(p.context.as_deref().map(plain)),
+        show(p.task.as_deref().map(plain)),
+        show(p.pid)
+    )
+}
+
+/// What the number in an event is.
+pub(super) fn argument(kind: Option<&str>) -> &'static str {
+    match kind {
+        Some("alloc-failed") => "blocks wanted",
+        Some("double-free") => "block",
+        Some("hint-collision") => "collisions so far",
+        Some("pressure") => "blocks left",
+        _ => "argument",
+    }
+}
+
+pub(super) fn event(e: &Event) -> String {
+    format!(
+        "#{} {} at {} on CPU {}: shard {}, {} {}",
+        show(e.seq),
+        show(e.kind.as_deref().map(plain)),
+        show(e.mono_ns.map(duration)),
+        show(e.cpu),
+        show(e.shard),
+        argument(e.kind.as_deref()),
+        show(e.arg),
+    )
+}
+
+fn stopped(drained: Option<bool>, in_flight: Option<u32>, flush: Option<&str>) -> String {
+    let state = match drained {
+        Some(true) => "drained".into(),
+        Some(false) => format!("NOT drained, {} in flight", show(in_flight)),
+        None => "unknown".into(),
+    };
+    let flush = match flush {
+        Some("not-attempted") => "not attempted".into(),
+        Some("pending") => "left to the panic lane".into(),
+        Some("timeout") => "NOT completed by the deadline".into(),
+        Some("failed") => "FAILED".into(),
+        other => show(other.map(plain)),
+    };
+    format!("{state}; cache flush {flush}")
+}
+
+/// How a volume's I/O was stopped.
+pub(super) fn drain(d: &Drain) -> String {
+    let mut text = stopped(d.drained, d.in_flight, d.flush.as_deref());
+    if let Some(lost) = d.lost.filter(|&n| n > 0) {
+        text += &format!("; {lost} given up at the deadline");
+    }
+    if let Some(way) = &d.way {
+        text += &match way.strip_prefix("none:") {
+            Some(why) => format!("; no way to collect completions ({})", plain(why)),
+            None => format!("; by {}", plain(way)),
+        };
+    }
+    if let Some(us) = d.us {
+        text += &format!(" in {}", duration(us.saturating_mul(1000)));
+    }
+    text
+}
+
+/// How the panic lane fared.
+pub(super) fn lane(l: &Lane) -> String {
+    if let Some(why) = l.way.as_deref().and_then(|w| w.strip_prefix("none:")) {
+        return format!("none ({})", plain(why));
+    }
+    let took = |what: &str, us: Option<u64>| {
+        let us = us.map(|us| duration(us.saturating_mul(1000)));
+        us.map_or_else(String::new, |us| format!(", {what} {us}"))
+    };
+    let way = show(l.way.as_deref().map(plain));
+    let how = format!(
+        "by {way}{}{}",
+        took("write", l.write_us),
+        took("flush", l.flush_us)
+    );
+    let why = l.why.as_deref().map(|w| format!(", {}", plain(w)));
+    let why = why.unwrap_or_default();
+    let record = show(l.sequence);
+    match (l.result.as_deref(), l.flush.as_deref()) {
+        (Some("ok"), None | Some("ok")) => format!("record {record} written {how}"),
+        (Some("ok"), Some(flush)) => {
+            let flush = plain(flush);
+            format!("record {record} written, NOT known to be durable: flush {flush} ({how})")
+        }
+        (Some(result), _) => format!("NO record: {}{why} ({how})", plain(result)),
+        (None, _) => "unknown".into(),
+    }
+}
+
+/// The last line of a panic in a sentence.
+pub(super) fn outcome(p: &PanicRecord) -> String {
+    let Some(o) = &p.outcome else {
+        return "unknown: the last line is missing".into();
+    };
+    format!(
+        "{}; handler took {}; then the machine was to {}{}",
+        stopped(o.drained, o.in_flight, o.flush.as_deref()),
+        show(o.elapsed_ns.map(duration)),
+        show(o.next.as_deref().map(plain)),
+        match (p.strategy.as_deref(), p.timeout) {
+            (Some("kernel"), Some(t)) => format!(" (kernel.panic={t})"),
+            (Some(s), _) => format!(" (panic_strategy={})", plain(s)),
+            _ => String::new(),
+        }
+    )
+}
+
+/// How much of the record was read.
+pub(super) fn completeness(p: &PanicRecord) -> String {
+    match (p.complete, p.lines_written) {
+        (true, _) => format!("complete, {} lines", p.lines),
+        (false, Some(n)) => format!("INCOMPLETE, {} of {n} lines", p.lines),
+        (false, None) if p.lines == 0 => "INCOMPLETE, all lines are lost".into(),
+        (false, None) => format!("INCOMPLETE, {} lines", p.lines),
+    }
+}
+
+/// What the handler did besides, if it did.
+pub(super) fn remarks(p: &PanicRecord) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    if p.deferred == Some(true) {
+        let text = "drain and panic lane left to a kmsg dumper, behind the other pstore backend's";
+        out.push(("deferred", text.into()));
+    }
+    if let Some(o) = &p.omitted {
+        let rest = format!(
+            "{} volume(s), {} without a slot, {} I/O in flight",
+            show(o.volumes),
+            show(o.untracked),
+            show(o.in_flight)
+        );
+        out.push(("not shown", rest));
+    }
+    if let Some(b) = &p.breaker {
+        let text = format!(
+            "{} panics within {} s: halted instead of rebooting",
+            show(b.panics),
+            show(b.seconds)
+        );
+        out.push(("breaker", text));
+    }
+    if let Some(stage) = &p.nested_in_stage {
+        let text = format!("the handler itself panicked in stage {}", plain(stage));
+        out.push(("nested", text));
+    }
+    out
+}
