@@ -7,6 +7,7 @@
 
 mod area;
 mod calendar;
+mod html;
 mod human;
 mod line;
 mod model;
@@ -47,6 +48,9 @@ pub struct PanicArgs {
     /// Print JSON (Documentation/panic.schema.json) instead of a summary
     #[arg(long, group = "form")]
     json: bool,
+    /// Print a page for a browser, complete in itself
+    #[arg(long, group = "form")]
+    html: bool,
     /// Print the kernel's log that pstore or a panic area kept, oldest text first
     #[arg(long, group = "form")]
     log: bool,
@@ -64,6 +68,8 @@ pub fn run(args: &PanicArgs) -> Result<ExitCode> {
         let mut text = serde_json::to_vec_pretty(&report).context("cannot write JSON")?;
         text.push(b'\n');
         text
+    } else if args.html {
+        html::page(&report).into_bytes()
     } else if args.log {
         kernel_log(&logs).into_bytes()
     } else {
