@@ -5,12 +5,15 @@
 //! The lines are `Documentation/panic-lines.md`'s. A line counts only if its CRC is right; what was
 //! torn, cut or overwritten is counted and never believed.
 
+mod archive;
 mod area;
 mod calendar;
 mod html;
 mod human;
 mod line;
 mod model;
+mod output;
+mod prometheus;
 mod scan;
 mod source;
 #[cfg(test)]
@@ -20,8 +23,7 @@ mod text;
 use self::{model::Report, source::Logs};
 use anyhow::{Context, Result};
 use std::{
-    io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -42,7 +44,8 @@ const NOT_READ: u8 = 2;
 /// places are put together.
 ///
 /// Exits with 0 if a panic was found; with 1 if none was; with 2 if none was and something could not be
-/// read, or if a place that was named could not.
+/// read, or if a place that was named could not. With --archive or --prometheus, having found none is 0
+/// too, unless a file or device could not be read.
 #[derive(clap::Args, Debug)]
 pub struct PanicArgs {
     /// Print JSON (Documentation/panic.schema.json) instead of a summary
@@ -54,6 +57,18 @@ pub struct PanicArgs {
     /// Print the kernel's log that pstore or a panic area kept, oldest text first
     #[arg(long, group = "form")]
     log: bool,
+    /// Print metrics for Prometheus' textfile collector
+    #[arg(long, group = "form")]
+    prometheus: bool,
+    /// Keep every panic in a folder, as text, JSON and kernel log; what is there is not written again
+    #[arg(long, group = "form", value_name = "DIR")]
+    archive: Option<PathBuf>,
+    /// Then remove from /sys/fs/pstore the files that are in the archive
+    #[arg(long, requires = "archive")]
+    erase_pstore: bool,
+    /// Write to a file, which is replaced at once or not at all
+    #[arg(long, short, value_name = "FILE", conflicts_with = "archive")]
+    out: Option<PathBuf>,
     /// Volumes, logs or folders of logs, "-" for standard input [default: pstore, what systemd kept of
     /// it, /var/lib/permfs/panic, and the mounted volumes]
     #[arg(value_name = "FILE|DIR|DEVICE|-")]
@@ -64,22 +79,28 @@ pub struct PanicArgs {
 pub fn run(args: &PanicArgs) -> Result<ExitCode> {
     let mut logs = collect(args)?;
     let report = model::Builder::read(&mut logs);
-    let text = if args.json {
+    let text = if let Some(folder) = &args.archive {
+        archived(folder, args, &report, &logs)?.into_bytes()
+    } else if args.json {
         let mut text = serde_json::to_vec_pretty(&report).context("cannot write JSON")?;
         text.push(b'\n');
         text
     } else if args.html {
         html::page(&report).into_bytes()
+    } else if args.prometheus {
+        prometheus::metrics(&report).into_bytes()
     } else if args.log {
         kernel_log(&logs).into_bytes()
     } else {
         human::summary(&report).into_bytes()
     };
-    match io::stdout().lock().write_all(&text) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-        other => other.context("cannot write to standard output")?,
-    }
-    Ok(ExitCode::from(status(&report)))
+    output::put(&text, args.out.as_deref())?;
+    let serves_programs = args.archive.is_some() || args.prometheus;
+    Ok(ExitCode::from(match status(&report) {
+        // That there was no panic is no failure, nor is a slot that has been damaged for long.
+        _ if serves_programs && report.unreadable.is_empty() => 0,
+        status => status,
+    }))
 }
 
 fn collect(args: &PanicArgs) -> Result<Logs> {
@@ -94,6 +115,26 @@ fn collect(args: &PanicArgs) -> Result<Logs> {
         logs.add(place)?;
     }
     Ok(logs)
+}
+
+/// Adds to the archive; what was done, and what could not be read.
+fn archived(folder: &Path, args: &PanicArgs, report: &Report, logs: &Logs) -> Result<String> {
+    let done = archive::add(folder, report, &logs.kernel_logs, args.erase_pstore)?;
+    let mut text = format!(
+        "{}: {} panic(s) added, {} completed, {} there already",
+        folder.display(),
+        done.new,
+        done.more,
+        done.known
+    );
+    if args.erase_pstore {
+        text += &format!("; {} file(s) removed from pstore", done.erased);
+    }
+    text.push('\n');
+    for file in &report.unreadable {
+        text += &format!("Not read: {}: {}.\n", text::plain(&file.file), file.reason);
+    }
+    Ok(text)
 }
 
 /// The kernel's log, oldest text of each panic first, without what could drive a terminal.
