@@ -9,7 +9,7 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 PACKAGES="bindgen build-essential bc bison clang cpio flex gcc-14 libclang-dev libelf-dev libssl-dev lld llvm pahole
 	cargo rustc rust-src rustfmt rust-clippy pkgconf python3 git ca-certificates xz-utils zstd
 	acl attr bsdextrautils btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 jq kmod mount procps psmisc
-	quota rsync sqlite3 strace tar udev util-linux xfsprogs
+	python3-drgn quota rsync sqlite3 strace tar udev util-linux xfsprogs
 	busybox-static qemu-system-x86 qemu-utils virtme-ng"
 
 # debian_sources: the address of the main archive among the host's package sources, told by origin and label.
