@@ -203,9 +203,9 @@ pub(super) struct Lane {
     pub(super) flush: Option<String>,
     /// Sequence number of the record.
     pub(super) sequence: Option<u64>,
-    /// Microseconds that the write took.
+    /// Microseconds that the write took; `None`: it did not complete.
     pub(super) write_us: Option<u64>,
-    /// Microseconds that the flush took.
+    /// Microseconds that the flush took; `None`: it did not complete.
     pub(super) flush_us: Option<u64>,
 }
 

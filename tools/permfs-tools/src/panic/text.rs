@@ -109,8 +109,8 @@ pub(super) fn drain(d: &Drain) -> String {
         text += &format!("; {lost} given up at the deadline");
     }
     if let Some(way) = &d.way {
-        text += &match way.strip_prefix("none:") {
-            Some(why) => format!("; no way to collect completions ({})", plain(why)),
+        text += &match no_way(way) {
+            Some(why) => format!("; no way to collect completions ({why})"),
             None => format!("; by {}", plain(way)),
         };
     }
@@ -120,10 +120,18 @@ pub(super) fn drain(d: &Drain) -> String {
     text
 }
 
+/// Why there is no way, if that is what the word says.
+fn no_way(way: &str) -> Option<String> {
+    match way.strip_prefix("none")? {
+        "" => Some("the mount had not come so far".into()),
+        rest => rest.strip_prefix(':').map(plain),
+    }
+}
+
 /// How the panic lane fared.
 pub(super) fn lane(l: &Lane) -> String {
-    if let Some(why) = l.way.as_deref().and_then(|w| w.strip_prefix("none:")) {
-        return format!("none ({})", plain(why));
+    if let Some(why) = l.way.as_deref().and_then(no_way) {
+        return format!("none ({why})");
     }
     let took = |what: &str, us: Option<u64>| {
         let us = us.map(|us| duration(us.saturating_mul(1000)));

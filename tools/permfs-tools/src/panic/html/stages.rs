@@ -21,6 +21,9 @@ const STAGES: [(&str, &str); 6] = [
     ("outcome", "outcome is printed"),
 ];
 
+/// Stages that the handler always measures.
+const LANE: [&str; 2] = ["write", "flush"];
+
 /// A stage's bar: nanoseconds from the first line, or less of it where that is not known.
 struct Bar<'a> {
     span: &'a Span,
@@ -47,6 +50,7 @@ pub(super) fn section(out: &mut String, p: &PanicRecord) {
                 Some(slot) => format!("{what}: {}", volume(p, slot)),
             };
             let (length, track) = match bar.span.ns {
+                None if LANE.contains(&stage) => ("did not complete".to_owned(), String::new()),
                 None => ("not measured".to_owned(), String::new()),
                 Some(ns) => (length(ns, bar.span.by), track(bar, whole)),
             };

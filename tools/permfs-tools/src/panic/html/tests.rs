@@ -175,3 +175,24 @@ fn the_map_says_what_it_covers() {
         "{large}"
     );
 }
+
+#[test]
+fn what_did_not_complete_has_no_length() {
+    let page_of = |lane: &str| page(&report_of(&["begin wall=5 mono=3 vols=1", lane], "log"));
+    let late = "lane slot=0 way=nvme-reap result=timeout why=deadline flush=not-attempted seq=4 write_us=0 flush_us=0";
+    let late = page_of(late);
+    assert_eq!(late.matches("did not complete").count(), 2);
+    assert!(
+        late.contains("NO record: timeout, deadline (by nvme-reap)"),
+        "{late}"
+    );
+    let none =
+        page_of("lane slot=0 way=none:scheduler result=refused why=scheduler flush=not-attempted");
+    assert!(none.contains("<td>none (scheduler)</td>") && !none.contains("did not complete"));
+    let early = page_of("lane slot=0 way=none result=refused why=not-ready flush=not-attempted");
+    assert!(early.contains("none (the mount had not come so far)"));
+    let unflushed = "lane slot=0 way=nvme-poll result=ok flush=timeout seq=4 write_us=7 flush_us=0";
+    assert!(page_of(unflushed).contains(
+        "record 4 written, NOT known to be durable: flush timeout (by nvme-poll, write 7.000 µs)"
+    ));
+}

@@ -123,14 +123,16 @@ fn drain(line: &Line) -> Drain {
 }
 
 fn lane(line: &Line) -> Lane {
+    // Zero stands for what did not complete.
+    let micros = |key| line.number(key).filter(|&us: &u64| us > 0);
     Lane {
         way: line.text("way"),
         result: line.text("result"),
         why: line.text("why"),
         flush: line.text("flush"),
         sequence: line.number("seq"),
-        write_us: line.number("write_us"),
-        flush_us: line.number("flush_us"),
+        write_us: micros("write_us"),
+        flush_us: micros("flush_us"),
     }
 }
 

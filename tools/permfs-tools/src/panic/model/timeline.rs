@@ -74,11 +74,10 @@ pub(super) fn of<'a>(panic: &PanicRecord, lines: impl Iterator<Item = &'a Line>)
     spans.extend(panic.volumes.iter().filter_map(drained));
     for volume in &panic.volumes {
         let Some(lane) = &volume.lane else { continue };
-        if lane.write_us.is_some() {
+        // A record that was not even begun has no sequence.
+        if lane.sequence.is_some() {
             let span = Span::new("write", Some(volume.slot), log.drained);
             spans.push(span.measured(lane.write_us));
-        }
-        if lane.flush_us.is_some() {
             spans.push(Span::new("flush", Some(volume.slot), None).measured(lane.flush_us));
         }
     }
