@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Panics in the context that is asked for, for the panic matrix:
+ *
+ *	echo nmi >/sys/module/panicker/parameters/at
+ *
+ * process	in the task that writes
+ * softirq	in a timer
+ * hardirq	in an hrtimer that expires in its interrupt
+ * nmi		in the handler of an NMI that this CPU sends to itself
+ * spin		in the task that writes, when all other CPUs spin with interrupts off
+ */
+#define pr_fmt(fmt) "panicker: " fmt
+
+#include <linux/hrtimer.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/panic.h>
+#include <linux/smp.h>
+#include <linux/timer.h>
+#include <asm/apic.h>
+#include <asm/nmi.h>
+
+/* How long the other CPUs may take until they spin. */
+#define SPIN_JIFFIES	(10 * HZ)
+
+static void in_softirq_timer(struct timer_list *unused)
+{
+	panic("panicker: softirq");
+}
+
+static DEFINE_TIMER(softirq_timer, in_softirq_timer);
+static struct hrtimer hardirq_timer;
+
+static enum hrtimer_restart in_hardirq_timer(struct hrtimer *unused)
+{
+	panic("panicker: hardirq");
+	return HRTIMER_NORESTART;
+}
+
+static bool nmi_sent;
+
+static int in_nmi_handler(unsigned int type, struct pt_regs *regs)
+{
+	if (!READ_ONCE(nmi_sent))
+		return NMI_DONE;
+	nmi_panic(regs, "panicker: nmi");
+	return NMI_HANDLED;
+}
+
+static int send_nmi(void)
+{
+	int err = register_nmi_handler(NMI_LOCAL, in_nmi_handler, 0, "panicker");
+
+	if (err)
+		return err;
+	preempt_disable();
+	WRITE_ONCE(nmi_sent, true);
+	apic->send_IPI(smp_processor_id(), NMI_VECTOR);
+	preempt_enable();
+	return 0;
+}
+
+static atomic_t spinning;
+
+static void spin(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	atomic_inc(&spinning);
+	for (;;)
+		cpu_relax();
+}
+
+static int spin_and_panic(void)
+{
+	unsigned long end = jiffies + SPIN_JIFFIES;
+	int others;
+
+	cpus_read_lock();
+	preempt_disable();
+	others = num_online_cpus() - 1;
+	smp_call_function(spin, NULL, 0);
+	while (atomic_read(&spinning) < others && time_before(jiffies, end))
+		cpu_relax();
+	if (!others || atomic_read(&spinning) < others) {
+		pr_err("%d of %d other CPUs spin\n", atomic_read(&spinning), others);
+		preempt_enable();
+		cpus_read_unlock();
+		return -EIO;
+	}
+	panic("panicker: spin");
+}
+
+static int at_set(const char *value, const struct kernel_param *unused)
+{
+	if (sysfs_streq(value, "process"))
+		panic("panicker: process");
+	if (sysfs_streq(value, "softirq")) {
+		mod_timer(&softirq_timer, jiffies + 1);
+		return 0;
+	}
+	if (sysfs_streq(value, "hardirq")) {
+		hrtimer_start(&hardirq_timer, ms_to_ktime(1), HRTIMER_MODE_REL_HARD);
+		return 0;
+	}
+	if (sysfs_streq(value, "nmi"))
+		return send_nmi();
+	if (sysfs_streq(value, "spin"))
+		return spin_and_panic();
+	return -EINVAL;
+}
+
+static const struct kernel_param_ops at_ops = { .set = at_set };
+
+module_param_cb(at, &at_ops, NULL, 0200);
+MODULE_PARM_DESC(at, "process, softirq, hardirq, nmi or spin: panics there");
+
+/* Stays loaded: what it arms ends with the machine, and nothing waits for it. */
+static int __init panicker_init(void)
+{
+	hrtimer_setup(&hardirq_timer, in_hardirq_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	return 0;
+}
+module_init(panicker_init);
+
+MODULE_DESCRIPTION("Panics in the context that is asked for");
+MODULE_LICENSE("GPL");
