@@ -34,30 +34,62 @@ pub struct AllocatorPanicReport {
 }
 
 impl AllocatorPanicReport {
+    /// Nothing is known.
+    pub const EMPTY: Self = Self {
+        epoch: 0,
+        shards_total: 0,
+        shards_with_pressure: 0,
+        free_blocks: 0,
+        reserved: 0,
+        alloc_failed: 0,
+        double_frees: 0,
+        hint_collisions: 0,
+        last_errors: [Event::EMPTY; LAST_ERRORS],
+        drained: Drained {
+            events: 0,
+            torn: 0,
+            lost: 0,
+        },
+    };
+
     /// The counters alone.
     pub fn counters(epoch: u64, counters: &AllocCounters) -> Self {
-        Self {
-            epoch,
-            shards_total: counters.shards_total.load(Relaxed),
-            shards_with_pressure: counters.shards_with_pressure.load(Relaxed),
-            free_blocks: counters.free_blocks.load(Relaxed),
-            reserved: counters.reserved.load(Relaxed),
-            alloc_failed: counters.alloc_failed.load(Relaxed),
-            double_frees: counters.double_frees.load(Relaxed),
-            hint_collisions: counters.hint_collisions.load(Relaxed),
-            last_errors: [Event::EMPTY; LAST_ERRORS],
-            drained: Drained::default(),
-        }
+        let mut report = Self::EMPTY;
+        report.fill_counters(epoch, counters);
+        report
     }
 
-    /// The counters and the newest events. Safe in any context, whoever was stopped where.
+    /// The counters and the newest events.
     pub fn read<const N: usize>(
         epoch: u64,
         counters: &AllocCounters,
         events: &EventRing<N>,
     ) -> Self {
-        let mut report = Self::counters(epoch, counters);
-        report.drained = events.drain_for_panic(&mut report.last_errors);
+        let mut report = Self::EMPTY;
+        report.fill(epoch, counters, events);
         report
+    }
+
+    /// [`AllocatorPanicReport::read`] in place, for a copy more is much on a panic's stack. Safe in any
+    /// context, whoever was stopped where.
+    pub fn fill<const N: usize>(
+        &mut self,
+        epoch: u64,
+        counters: &AllocCounters,
+        events: &EventRing<N>,
+    ) {
+        self.fill_counters(epoch, counters);
+        self.drained = events.drain_for_panic(&mut self.last_errors);
+    }
+
+    fn fill_counters(&mut self, epoch: u64, counters: &AllocCounters) {
+        self.epoch = epoch;
+        self.shards_total = counters.shards_total.load(Relaxed);
+        self.shards_with_pressure = counters.shards_with_pressure.load(Relaxed);
+        self.free_blocks = counters.free_blocks.load(Relaxed);
+        self.reserved = counters.reserved.load(Relaxed);
+        self.alloc_failed = counters.alloc_failed.load(Relaxed);
+        self.double_frees = counters.double_frees.load(Relaxed);
+        self.hint_collisions = counters.hint_collisions.load(Relaxed);
     }
 }
