@@ -20,6 +20,8 @@ mod file;
 mod inode;
 mod ioctl;
 mod iomap;
+#[cfg(permfs_panic)]
+mod lanes;
 mod namei;
 mod options;
 #[cfg(permfs_panic)]

@@ -5,11 +5,11 @@
 //! Everything here but the constructor runs inside the panic notifier, under the laws of
 //! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
 
-use crate::{fault, params::Settings, pstore::Pstore};
+use crate::{fault, lanes::Lanes, params::Settings, pstore::Pstore};
 use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::{
     area::PstoreMeta, install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger,
-    PanicMachine, PanicReboot, TASK_LEN,
+    PanicMachine, PanicReboot, PanicSettings, TASK_LEN,
 };
 use vfs::{
     panic::{self, clock, Notifier, Registration},
@@ -95,7 +95,7 @@ impl PanicMachine for Kernel {
 }
 
 /// The handler, shared by those who hear of panics.
-pub(crate) struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel>);
+pub(crate) struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel, Lanes>);
 
 impl Handler {
     fn install(settings: &Settings) -> Result<Arc<Self>> {
@@ -104,19 +104,25 @@ impl Handler {
                 "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
             );
         }
-        let hooks = install_panic_hooks(Kernel, Kernel, Kernel, Kernel, settings.strategy)?;
+        let settings = PanicSettings {
+            strategy: settings.strategy,
+            deadline_ms: settings.deadline_ms,
+            breaker_count: settings.loop_count,
+            breaker_secs: settings.loop_secs,
+        };
+        let hooks = install_panic_hooks(Kernel, Kernel, Kernel, Kernel, Lanes, settings)?;
         Ok(Arc::new(Self(hooks), GFP_KERNEL)?)
     }
 
     /// Bytes of log that [`Self::write_log`] takes at most; 0: no volume has a lane that works.
     pub(crate) fn log_capacity(&self) -> usize {
-        0
+        self.0.log_capacity()
     }
 
     /// Writes a piece of the kernel's log to the first volume whose lane can, and gives the sequence of
     /// the record. Panic context.
-    pub(crate) fn write_log(&self, _meta: &PstoreMeta, _data: &[u8]) -> Result<u64> {
-        Err(ENODEV)
+    pub(crate) fn write_log(&self, meta: &PstoreMeta, data: &[u8]) -> Result<u64> {
+        self.0.write_log(meta, data)
     }
 }
 

@@ -6,14 +6,17 @@
 //! each with a [`Gate`] that counts the I/O in flight, its epochs and its allocator's counters. It is
 //! static so that a handler finds it whatever else is broken, and nothing is ever freed under it.
 //!
+//! [`area`] is the place on the volume where panics are recorded, and its reader.
+//!
 //! The second half, under `cfg(permfs_panic)`, is the handler: [`install_panic_hooks`] gives it a
-//! logger, a way to halt, a way to reboot and the machine's clock, and [`PanicHooks::notify`] is what
-//! the kernel's panic notifier calls. It obeys these laws (`Documentation/panic-path.md`), which
+//! logger, ways to halt and to reboot, the machine's clock and the block devices, and
+//! [`PanicHooks::notify`] is what the kernel's panic notifier calls. It obeys these laws (`Documentation/panic-path.md`), which
 //! `scripts/panic-check` proves on the built module:
 //!
 //! - no allocation, no sleeping, no lock, no formatting machinery, no `core::panicking`;
-//! - every loop is bounded by a constant, except the last one: a reboot that was asked for and failed;
-//! - only static memory and its own stack are touched.
+//! - every loop is bounded by a constant, or by the one deadline in time and turns, except the last one:
+//!   a reboot that was asked for and failed;
+//! - only static memory, the lanes' buffers and its own stack are touched.
 
 pub mod area;
 mod gate;
@@ -24,17 +27,27 @@ mod slot;
 mod table;
 
 #[cfg(permfs_panic)]
+mod deadline;
+#[cfg(permfs_panic)]
 mod devices;
+#[cfg(permfs_panic)]
+mod drain;
 #[cfg(permfs_panic)]
 mod handler;
 #[cfg(permfs_panic)]
 mod hooks;
 #[cfg(permfs_panic)]
+mod lane;
+#[cfg(permfs_panic)]
 mod line;
+#[cfg(permfs_panic)]
+mod progress;
 #[cfg(permfs_panic)]
 mod record;
 #[cfg(permfs_panic)]
 mod report;
+#[cfg(permfs_panic)]
+mod settings;
 #[cfg(permfs_panic)]
 mod strategy;
 #[cfg(all(test, permfs_panic, not(loom)))]
@@ -42,17 +55,20 @@ mod tests;
 
 pub use self::gate::{Gate, IoGuard};
 pub use self::quiesce::{Flush, PanicQuiesceResult};
-pub use self::slot::{SlotState, VolumeSlot, NAME_LEN};
+pub use self::slot::{LaneInfo, SlotState, VolumeSlot, NAME_LEN, WORD_LEN};
 pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
 
 #[cfg(permfs_panic)]
 pub use self::{
+    deadline::Deadline,
     devices::{LaneOp, PanicDevices},
+    drain::{drain_for_panic, PanicQuiesce},
     handler::PanicHooks,
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
     line::{PanicLineBuffer, LINE_MAX},
-    quiesce::{drain_for_panic, PanicQuiesce},
+    progress::LaneResult,
     report::{allocator_panic_report, PanicReport, Stage, PERMFS_PANIC_REPORT},
+    settings::PanicSettings,
     strategy::PanicStrategy,
 };
 

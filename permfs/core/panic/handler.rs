@@ -2,29 +2,31 @@
 
 //! The handler: what is done at a panic, in which order.
 
-use super::record::{Outcome, Scene, Writer};
+use super::deadline::{FOR_ALL, FOR_RECORDS};
+use super::lane::{Into, Lanes, Stamp};
+use super::record::{Outcome, Writer};
 use super::report::Entry;
 use super::{
-    allocator_panic_report, drain_for_panic, After, Flush, PanicHalt, PanicLineBuffer, PanicLogger,
-    PanicMachine, PanicQuiesce, PanicQuiesceResult, PanicReboot, PanicReport, PanicStrategy,
-    SlotState, Stage, VolumeSlot, PERMFS_PANIC_REPORT, SLOTS, TASK_LEN,
+    area::{PstoreMeta, RecordKind},
+    After, Deadline, PanicDevices, PanicHalt, PanicLineBuffer, PanicLogger, PanicMachine,
+    PanicQuiesce, PanicReboot, PanicReport, PanicSettings, PanicStrategy, SlotState, Stage,
+    VolumeSlot, PERMFS_PANIC_REPORT, SLOTS,
 };
-use crate::crc::crc32c;
 use kernel::prelude::*;
 
-/// Volumes that get lines of their own. A serial console takes 7 ms for 80 bytes.
-const VOLUMES_SHOWN: usize = 8;
-/// Allocator events shown, of one volume and of all.
-const EVENTS_PER_VOLUME: usize = 2;
-const EVENTS_SHOWN: usize = 8;
+mod log;
+mod tell;
+
+const NS_PER_MS: u64 = 1_000_000;
 
 /// The panic handler, bound to a platform.
-pub struct PanicHooks<L, H, R, M> {
+pub struct PanicHooks<L, H, R, M, D> {
     logger: L,
     halt: H,
     reboot: R,
     machine: M,
-    strategy: PanicStrategy,
+    devices: D,
+    settings: PanicSettings,
     report: &'static PanicReport,
 }
 
@@ -32,39 +34,43 @@ pub struct PanicHooks<L, H, R, M> {
 /// panics by [`PanicHooks::notify`]; dropping it uninstalls.
 ///
 /// Errors: `EBUSY` if hooks are installed already, for they own [`PERMFS_PANIC_REPORT`].
-pub fn install_panic_hooks<L, H, R, M>(
+pub fn install_panic_hooks<L, H, R, M, D>(
     logger: L,
     halt: H,
     reboot: R,
     machine: M,
-    strategy: PanicStrategy,
-) -> Result<PanicHooks<L, H, R, M>>
+    devices: D,
+    settings: PanicSettings,
+) -> Result<PanicHooks<L, H, R, M, D>>
 where
     L: PanicLogger,
     H: PanicHalt,
     R: PanicReboot,
     M: PanicMachine,
+    D: PanicDevices,
 {
-    let parts = (logger, halt, reboot, machine);
-    PanicHooks::install(parts, strategy, &PERMFS_PANIC_REPORT)
+    let parts = (logger, halt, reboot, machine, devices);
+    PanicHooks::install_in(&PERMFS_PANIC_REPORT, parts, settings)
 }
 
-impl<L, H, R, M> PanicHooks<L, H, R, M>
+impl<L, H, R, M, D> PanicHooks<L, H, R, M, D>
 where
     L: PanicLogger,
     H: PanicHalt,
     R: PanicReboot,
     M: PanicMachine,
+    D: PanicDevices,
 {
-    pub(super) fn install(
-        (logger, halt, reboot, machine): (L, H, R, M),
-        strategy: PanicStrategy,
+    /// [`install_panic_hooks`] with any report, and so any table of volumes.
+    pub fn install_in(
         report: &'static PanicReport,
+        (logger, halt, reboot, machine, devices): (L, H, R, M, D),
+        settings: PanicSettings,
     ) -> Result<Self> {
-        if !report.install(strategy) {
+        if !report.install(settings.strategy) {
             return Err(EBUSY);
         }
-        match strategy {
+        match settings.strategy {
             PanicStrategy::Kernel => {}
             PanicStrategy::Halt => halt.chosen(),
             PanicStrategy::Reboot => reboot.chosen(),
@@ -74,9 +80,17 @@ where
             halt,
             reboot,
             machine,
-            strategy,
+            devices,
+            settings: settings.clamped(),
             report,
         })
+    }
+
+    /// Whether [`PanicHooks::notify`] is only to gate and to say what is known, with
+    /// [`PanicHooks::finish_deferred`] to come: another pstore backend is there, and nothing that could hang
+    /// may come before its record. Context: any.
+    pub fn defer(&self, deferred: bool) {
+        self.report.set_deferred(deferred);
     }
 
     /// The kernel panics with `message`; to be called once the other CPUs were stopped. Returns for the
@@ -85,8 +99,18 @@ where
         let cpu = self.machine.cpu();
         match self.report.enter(cpu) {
             Entry::First => self.handle(cpu, message),
-            Entry::Nested(stage) => self.writer().nested(stage, cpu),
+            Entry::Nested(stage) => self.writer(Into::Nothing).nested(stage, cpu),
             Entry::Again => {}
+        }
+    }
+
+    /// Does what [`PanicHooks::notify`] has left for later, on the same CPU; nothing if it left nothing.
+    /// To be called by a kmsg dumper that comes after those of others.
+    pub fn finish_deferred(&self) {
+        let waits = self.report.stage() == Stage::Deferred;
+        if waits && self.report.is_owner(self.machine.cpu()) {
+            // Those in between had time of their own.
+            self.finish(self.machine.now_ns());
         }
     }
 
@@ -96,101 +120,77 @@ where
         PanicQuiesce::panic_freeze(self.report.volumes());
 
         self.report.reach(Stage::Known);
-        let mut writer = self.writer();
-        let volumes = self.tell_known(&mut writer, cpu, start, message);
+        self.tell_known(cpu, start, message);
+        if self.report.is_deferred() {
+            self.report.reach(Stage::Deferred);
+        } else {
+            self.finish(start);
+        }
+    }
+
+    /// Drains, writes and flushes, says how that went, and stops; with the deadline counted from `start`.
+    fn finish(&self, start: u64) {
+        let limit = u64::from(self.settings.deadline_ms).saturating_mul(NS_PER_MS);
+        let mut deadline = Deadline::new(start, limit);
+        self.report.set_deadline_ns(deadline.end_ns());
 
         self.report.reach(Stage::Drain);
-        let result = self.drain(&mut writer);
+        let mut result = self.drain(&mut deadline);
+
+        self.report.reach(Stage::Lane);
+        let stamp = self.stamp(RecordKind::Breadcrumbs, PstoreMeta::default());
+        let lanes = self.lanes();
+        lanes.begin();
+        lanes.run_or_give_up(&stamp, &mut deadline, FOR_RECORDS);
 
         self.report.reach(Stage::Outcome);
+        result.flush_issued = self.tell_lanes();
         // The clock may step back; it is not to be told as five hundred years then.
         let end = self.machine.now_ns();
-        self.report.finish(result.in_flight, end);
-        writer.end(&Outcome {
-            volumes,
+        self.report.finish(&result, end);
+        self.writer(Into::Tail).end(&Outcome {
+            volumes: self.volumes(),
             result,
-            elapsed_ns: end.saturating_sub(start),
+            elapsed_ns: end.saturating_sub(self.report.start_ns()),
             reboots: self.reboots(),
         });
+        if deadline.turn(self.machine.now_ns(), FOR_ALL) {
+            lanes.begin_tails();
+            lanes.run(&stamp, &mut deadline, FOR_ALL);
+        }
 
         self.report.reach(Stage::Stop);
         self.stop();
         self.report.reach(Stage::Done);
     }
 
-    fn writer(&self) -> Writer<'_, L> {
+    fn lanes(&self) -> Lanes<'_, D, M> {
+        Lanes {
+            volumes: self.report.volumes(),
+            devices: &self.devices,
+            machine: &self.machine,
+        }
+    }
+
+    // In place: a line is the larger part of a frame.
+    #[inline(always)]
+    fn writer(&self, into: Into) -> Writer<'_, L, D, M> {
         Writer {
             logger: &self.logger,
+            lanes: self.lanes(),
             report: self.report,
+            into,
             line: PanicLineBuffer::new(),
         }
     }
 
-    /// Prints what is known before anything risky; returns the number of mounted volumes.
-    fn tell_known(&self, writer: &mut Writer<'_, L>, cpu: u32, start: u64, message: &[u8]) -> u32 {
-        let mut task = [0; TASK_LEN];
-        let scene = Scene {
-            wall_ns: self.machine.wall_ns(),
-            mono_ns: start,
-            cpu,
-            context: self.machine.context(),
-            pid: self.machine.task(&mut task),
-            task,
-            strategy: self.strategy,
-            timeout: self.machine.panic_timeout(),
-        };
-        self.report.begin(panic_id(&scene), scene.wall_ns, start);
-        let in_slots = self.mounted().fold(0u32, |n, (_, slot)| {
-            n.saturating_add(u32::from(in_use(slot)))
-        });
-        let volumes = in_slots.saturating_add(self.report.volumes().untracked());
-        writer.begin(&scene, volumes);
-        writer.message(message);
-
-        let mut events_left = EVENTS_SHOWN;
-        for (number, slot) in self.mounted().take(VOLUMES_SHOWN) {
-            writer.volume(number, slot);
-            if slot.state() == SlotState::Claimed {
-                continue;
-            }
-            let report = allocator_panic_report(slot);
-            writer.allocator(number, &report, slot.events().pushed());
-            let newest = report.last_errors.iter().take(report.drained.events).rev();
-            for event in newest.take(EVENTS_PER_VOLUME.min(events_left)) {
-                writer.event(number, event);
-                events_left = events_left.saturating_sub(1);
-            }
-        }
-        volumes
-    }
-
-    /// Drains every volume and prints how far that went; returns the sum of it.
-    fn drain(&self, writer: &mut Writer<'_, L>) -> PanicQuiesceResult {
-        let table = self.report.volumes();
-        let rest = drain_for_panic(table.overflow());
-        let (mut all, mut drained) = (rest.in_flight, rest.drained);
-        let (mut volumes_omitted, mut omitted) = (0u32, rest.in_flight);
-        let mut shown = 0usize;
-        for (number, slot) in self.mounted() {
-            let result = drain_for_panic(slot.gate());
-            all = all.saturating_add(result.in_flight);
-            drained &= result.drained;
-            if shown < VOLUMES_SHOWN {
-                shown = shown.saturating_add(1);
-                writer.drain(number, &result);
-            } else {
-                volumes_omitted = volumes_omitted.saturating_add(1);
-                omitted = omitted.saturating_add(result.in_flight);
-            }
-        }
-        let untracked = table.untracked();
-        if volumes_omitted > 0 || untracked > 0 {
-            writer.omitted(volumes_omitted, untracked, omitted);
-        }
-        PanicQuiesceResult {
-            drained,
-            in_flight: all,
-            flush_issued: Flush::NotAttempted,
+    fn stamp(&self, kind: RecordKind, pstore: PstoreMeta) -> Stamp {
+        Stamp {
+            kind,
+            id: self.report.id(),
+            wall_ns: self.report.wall_ns(),
+            mono_ns: self.report.start_ns(),
+            pstore,
         }
     }
 
@@ -203,9 +203,26 @@ where
             .filter(|(_, slot)| slot.state() != SlotState::Free)
     }
 
+    /// Volumes that are mounted or on their way.
+    fn volumes(&self) -> u32 {
+        let in_slots = self.mounted().fold(0u32, |n, (_, slot)| {
+            n.saturating_add(u32::from(in_use(slot)))
+        });
+        in_slots.saturating_add(self.report.volumes().untracked())
+    }
+
+    /// What is done at the end: the strategy, unless the panic-loop breaker has spoken.
+    fn strategy(&self) -> PanicStrategy {
+        if self.report.is_broken() {
+            PanicStrategy::Halt
+        } else {
+            self.settings.strategy
+        }
+    }
+
     /// Whether the machine will come up again by itself.
     fn reboots(&self) -> bool {
-        match self.strategy {
+        match self.strategy() {
             PanicStrategy::Kernel => self.machine.panic_timeout() != 0,
             PanicStrategy::Halt => false,
             PanicStrategy::Reboot => true,
@@ -213,7 +230,7 @@ where
     }
 
     fn stop(&self) {
-        let after = match self.strategy {
+        let after = match self.strategy() {
             PanicStrategy::Kernel => return,
             PanicStrategy::Halt => self.halt.halt(),
             PanicStrategy::Reboot => self.reboot.reboot(),
@@ -227,7 +244,7 @@ where
     }
 }
 
-impl<L, H, R, M> Drop for PanicHooks<L, H, R, M> {
+impl<L, H, R, M, D> Drop for PanicHooks<L, H, R, M, D> {
     fn drop(&mut self) {
         self.report.uninstall();
     }
@@ -236,11 +253,4 @@ impl<L, H, R, M> Drop for PanicHooks<L, H, R, M> {
 /// Whether the slot is a volume's: a retired one is not, though its I/O counts.
 fn in_use(slot: &VolumeSlot) -> bool {
     slot.state() != SlotState::Retired
-}
-
-/// Tells the lines of one panic from those of another in the same log.
-fn panic_id(scene: &Scene) -> u32 {
-    let id = crc32c(0, &scene.wall_ns.to_le_bytes());
-    let id = crc32c(id, &scene.mono_ns.to_le_bytes());
-    crc32c(id, &scene.cpu.to_le_bytes())
 }

@@ -27,6 +27,7 @@ pub struct PanicLineBuffer {
 
 impl PanicLineBuffer {
     /// An empty line.
+    #[inline(always)]
     pub const fn new() -> Self {
         Self {
             bytes: [0; LINE_MAX],
@@ -73,9 +74,25 @@ impl PanicLineBuffer {
         self.field(key, |line| value.iter().all(|&b| line.push_hex(b)))
     }
 
-    /// ` key=word`, for words of this program: letters, digits, `-` and `+`.
+    /// ` key=word`, for words of this program: letters, digits, `-` and `:`.
     pub fn word(&mut self, key: &'static str, value: &'static str) -> &mut Self {
         self.field(key, |line| line.push_all(value.as_bytes()))
+    }
+
+    /// ` key=word` for a word padded with zeroes; `none` if it is empty. What no word has becomes `-`.
+    pub fn padded(&mut self, key: &'static str, value: &[u8]) -> &mut Self {
+        let empty = value.first().is_none_or(|&b| b == 0);
+        let word = if empty { b"none" } else { value };
+        // Not `split`, whose counter is checked for overflow by a panic.
+        let mut letters = word.iter().take_while(|&&b| b != 0);
+        self.field(key, |line| {
+            letters.all(|&b| {
+                line.push(match b {
+                    b'a'..=b'z' | b'0'..=b'9' | b':' => b,
+                    _ => b'-',
+                })
+            })
+        })
     }
 
     /// ` key="text"` for bytes of any origin. Whatever could end the quotes, the line or the field, or

@@ -1,76 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How far a volume's I/O was stopped, and stopping it inside a panic: gate, drain, flush.
-//!
-//! The result is the same for an orderly quiesce, in a context that may sleep, and for a panic.
-//!
-//! Inside a panic, this depth gates and counts. Nothing is polled or reaped, so what was in flight
-//! stays so, and the device's cache is not flushed: the result says that, and never more than that.
-
-#[cfg(permfs_panic)]
-use super::{Gate, VolumeTable};
+//! How far a volume's I/O was stopped: by an orderly quiesce, in a context that may sleep, or in a panic.
 
 /// What became of the cache flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
     /// None was issued.
     NotAttempted,
+    /// The panic lane will issue one after this was said, and tells of it in a line of its own.
+    Pending,
     /// It completed: what the device had acknowledged before is durable.
     Ok,
     /// The device answered with an error.
     Failed,
-    /// None had completed when time was over.
+    /// It had not completed when the time was over.
     Timeout,
     /// It could not be issued in this context or on this device.
     Refused,
 }
 
 impl Flush {
+    /// Number in the static report.
+    pub const fn as_u32(self) -> u32 {
+        match self {
+            Flush::NotAttempted => 0,
+            Flush::Pending => 1,
+            Flush::Ok => 2,
+            Flush::Failed => 3,
+            Flush::Timeout => 4,
+            Flush::Refused => 5,
+        }
+    }
+
+    #[cfg(permfs_panic)]
+    pub(super) const fn from_u32(n: u32) -> Self {
+        match n {
+            0 => Flush::NotAttempted,
+            1 => Flush::Pending,
+            2 => Flush::Ok,
+            3 => Flush::Failed,
+            4 => Flush::Timeout,
+            _ => Flush::Refused,
+        }
+    }
+
     /// Name as printed in panic lines.
     pub const fn name(self) -> &'static str {
         match self {
             Flush::NotAttempted => "not-attempted",
+            Flush::Pending => "pending",
             Flush::Ok => "ok",
             Flush::Failed => "failed",
             Flush::Timeout => "timeout",
             Flush::Refused => "refused",
         }
     }
+
+    /// How much of all that was to be flushed is not known to be: 0, nothing.
+    const fn rank(self) -> u32 {
+        match self {
+            Flush::Ok => 0,
+            Flush::NotAttempted => 1,
+            Flush::Refused => 2,
+            Flush::Pending => 3,
+            Flush::Timeout => 4,
+            Flush::Failed => 5,
+        }
+    }
+
+    /// What is to be said of two volumes together: `Ok` only if it is so of both.
+    pub const fn and(self, other: Self) -> Self {
+        if self.rank() >= other.rank() {
+            self
+        } else {
+            other
+        }
+    }
 }
 
-/// How far a volume's I/O was stopped.
+/// How far I/O was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PanicQuiesceResult {
     /// Nothing is in flight, and nothing more can be submitted.
     pub drained: bool,
-    /// Submissions that have not completed; may be too high, never too low ([`Gate`](super::Gate)).
+    /// Submissions that have not completed; may be too high, never too low ([`super::Gate`]).
     pub in_flight: u32,
     /// What became of the cache flush.
     pub flush_issued: Flush,
-}
-
-/// The ways to stop I/O inside a panic.
-#[cfg(permfs_panic)]
-pub struct PanicQuiesce;
-
-#[cfg(permfs_panic)]
-impl PanicQuiesce {
-    /// Closes the gates of all volumes, mounted or not: one that is being mounted may take a slot that
-    /// was free. Returns what was in flight in all of them.
-    pub fn panic_freeze(volumes: &VolumeTable) -> u32 {
-        let slots = volumes.slots().iter().map(|slot| slot.gate().close());
-        let in_slots = slots.fold(0u32, u32::saturating_add);
-        in_slots.saturating_add(volumes.overflow().close())
-    }
-}
-
-/// Drains one gate that was closed by [`PanicQuiesce::panic_freeze`].
-#[cfg(permfs_panic)]
-pub fn drain_for_panic(gate: &Gate) -> PanicQuiesceResult {
-    let in_flight = gate.in_flight();
-    PanicQuiesceResult {
-        drained: in_flight == 0 && gate.is_closed(),
-        in_flight,
-        flush_issued: Flush::NotAttempted,
-    }
 }

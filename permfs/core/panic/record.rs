@@ -6,8 +6,9 @@
 //! least without comes first in a line, text of unknown length last.
 
 use super::{
-    Context, PanicLineBuffer, PanicLogger, PanicQuiesceResult, PanicReport, PanicStrategy,
-    SlotState, Stage, VolumeSlot, TASK_LEN,
+    lane::{Into, Lanes},
+    Context, Flush, LaneResult, PanicDevices, PanicLineBuffer, PanicLogger, PanicMachine,
+    PanicQuiesceResult, PanicReport, PanicStrategy, SlotState, Stage, VolumeSlot, TASK_LEN,
 };
 use crate::alloc::{AllocatorPanicReport, Event};
 
@@ -26,6 +27,8 @@ pub(super) struct Scene {
     pub(super) task: [u8; TASK_LEN],
     pub(super) strategy: PanicStrategy,
     pub(super) timeout: i32,
+    pub(super) deadline_ms: u32,
+    pub(super) deferred: bool,
 }
 
 /// The last line.
@@ -36,21 +39,25 @@ pub(super) struct Outcome {
     pub(super) reboots: bool,
 }
 
-/// Writes numbered lines of one panic.
-pub(super) struct Writer<'a, L> {
+/// Writes numbered lines of one panic: to the log, and to what the lanes will write.
+pub(super) struct Writer<'a, L, D, M> {
     pub(super) logger: &'a L,
+    pub(super) lanes: Lanes<'a, D, M>,
     pub(super) report: &'a PanicReport,
+    pub(super) into: Into,
     pub(super) line: PanicLineBuffer,
 }
 
-impl<L: PanicLogger> Writer<'_, L> {
+impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
     fn start(&mut self, rec: &'static str) -> &mut PanicLineBuffer {
         let index = self.report.next_line();
         self.line.start(rec, self.report.id(), index)
     }
 
     fn print(&mut self) {
-        self.logger.print_line(self.line.finish());
+        let line = self.line.finish();
+        self.logger.print_line(line);
+        self.lanes.stage_line(self.into, line);
     }
 
     pub(super) fn begin(&mut self, scene: &Scene, volumes: u32) {
@@ -62,6 +69,8 @@ impl<L: PanicLogger> Writer<'_, L> {
             .word("strategy", scene.strategy.name())
             .signed("timeout", scene.timeout)
             .dec("vols", volumes.into())
+            .dec("deadline", scene.deadline_ms.into())
+            .flag("defer", scene.deferred)
             .signed("pid", scene.pid)
             .quoted("comm", text(&scene.task));
         self.print();
@@ -115,12 +124,49 @@ impl<L: PanicLogger> Writer<'_, L> {
         self.print();
     }
 
-    pub(super) fn drain(&mut self, number: u32, result: &PanicQuiesceResult) {
+    /// The panic-loop breaker halts the machine after `count` panics within `secs` seconds.
+    pub(super) fn breaker(&mut self, count: u32, secs: u32) {
+        self.start("breaker")
+            .dec("n", count.into())
+            .dec("secs", secs.into());
+        self.print();
+    }
+
+    pub(super) fn drain(&mut self, number: u32, slot: &'static VolumeSlot) {
+        let in_flight = slot.gate().in_flight();
+        // A lane that writes will flush: whether it did is said in its own line.
+        let flush = match self.lanes.lane(slot) {
+            Some(_) => Flush::Pending,
+            None => Flush::NotAttempted,
+        };
         self.start("drain")
             .dec("slot", number.into())
-            .flag("drained", result.drained)
-            .dec("inflight", result.in_flight.into())
-            .word("flush", result.flush_issued.name());
+            .flag("drained", in_flight == 0)
+            .dec("inflight", in_flight.into())
+            .word("flush", flush.name())
+            .dec("lost", slot.progress().lost().into())
+            .padded("way", &slot.collects())
+            .dec("us", slot.progress().drain_us().into());
+        self.print();
+    }
+
+    pub(super) fn lane(&mut self, number: u32, slot: &VolumeSlot) {
+        let progress = slot.progress();
+        let result = progress.result();
+        self.start("lane")
+            .dec("slot", number.into())
+            .padded("way", &slot.writes())
+            .word("result", result.name());
+        if result != LaneResult::Ok {
+            self.line.padded("why", &progress.why());
+        }
+        self.line.word("flush", progress.flush().name());
+        if progress.sequence() != 0 {
+            self.line
+                .dec("seq", progress.sequence())
+                .dec("write_us", progress.write_us().into())
+                .dec("flush_us", progress.flush_us().into());
+        }
         self.print();
     }
 

@@ -2,14 +2,14 @@
 
 //! The static report: how far the handler came, for crash and drgn to find in a vmcore.
 
-use super::{PanicStrategy, VolumeSlot, VolumeTable, SLOTS, VOLUMES};
+use super::{PanicQuiesceResult, PanicStrategy, VolumeSlot, VolumeTable, SLOTS, VOLUMES};
 use crate::alloc::AllocatorPanicReport;
 use core::mem::size_of;
 use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
 
 /// `PERMFSPR`, read as little-endian bytes.
 const MAGIC: u64 = u64::from_le_bytes(*b"PERMFSPR");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No CPU is in the handler.
 const NOBODY: u32 = 0;
 
@@ -17,7 +17,7 @@ const NOBODY: u32 = 0;
 pub static PERMFS_PANIC_REPORT: PanicReport = PanicReport::new(&VOLUMES);
 
 /// How far the handler has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// No panic was seen.
     Idle,
@@ -33,6 +33,12 @@ pub enum Stage {
     Stop,
     /// Returned to the kernel.
     Done,
+    /// Writing the volumes' records, and flushing their caches.
+    Lane,
+    /// Returned to the kernel, with the rest to be done in a kmsg dumper.
+    Deferred,
+    /// Writing a piece of the kernel's log for pstore.
+    Log,
 }
 
 impl Stage {
@@ -46,6 +52,9 @@ impl Stage {
             Stage::Outcome => 4,
             Stage::Stop => 5,
             Stage::Done => 6,
+            Stage::Lane => 7,
+            Stage::Deferred => 8,
+            Stage::Log => 9,
         }
     }
 
@@ -57,6 +66,9 @@ impl Stage {
             3 => Stage::Drain,
             4 => Stage::Outcome,
             5 => Stage::Stop,
+            7 => Stage::Lane,
+            8 => Stage::Deferred,
+            9 => Stage::Log,
             _ => Stage::Done,
         }
     }
@@ -71,6 +83,9 @@ impl Stage {
             Stage::Outcome => "outcome",
             Stage::Stop => "stop",
             Stage::Done => "done",
+            Stage::Lane => "lane",
+            Stage::Deferred => "deferred",
+            Stage::Log => "log",
         }
     }
 }
@@ -109,6 +124,18 @@ pub struct PanicReport {
     wall_ns: Atomic<u64>,
     start_ns: Atomic<u64>,
     end_ns: Atomic<u64>,
+    /// [`super::Flush`] of all volumes together.
+    flush: Atomic<u32>,
+    /// Another pstore backend comes first: drain, lane and outcome are deferred.
+    deferred: Atomic<u32>,
+    /// Panics that made the breaker halt; 0: it did not.
+    breaker: Atomic<u32>,
+    /// Pieces of the kernel's log that were written.
+    logs: Atomic<u32>,
+    /// End of the deadline, monotonic clock.
+    deadline_ns: Atomic<u64>,
+    /// End of the time for the kernel's log; 0: none was written.
+    log_deadline_ns: Atomic<u64>,
 }
 
 impl PanicReport {
@@ -133,6 +160,12 @@ impl PanicReport {
             wall_ns: Atomic::<u64>::new(0),
             start_ns: Atomic::<u64>::new(0),
             end_ns: Atomic::<u64>::new(0),
+            flush: Atomic::<u32>::new(0),
+            deferred: Atomic::<u32>::new(0),
+            breaker: Atomic::<u32>::new(0),
+            logs: Atomic::<u32>::new(0),
+            deadline_ns: Atomic::<u64>::new(0),
+            log_deadline_ns: Atomic::<u64>::new(0),
         }
     }
 
@@ -191,6 +224,55 @@ impl PanicReport {
         self.start_ns.store(start_ns, Relaxed);
     }
 
+    pub(super) fn wall_ns(&self) -> u64 {
+        self.wall_ns.load(Relaxed)
+    }
+
+    pub(super) fn start_ns(&self) -> u64 {
+        self.start_ns.load(Relaxed)
+    }
+
+    /// The CPU that has the handler.
+    pub(super) fn is_owner(&self, cpu: u32) -> bool {
+        self.owner.load(Relaxed) == cpu.wrapping_add(1)
+    }
+
+    pub(super) fn set_deferred(&self, deferred: bool) {
+        self.deferred.store(deferred.into(), Relaxed);
+    }
+
+    pub(super) fn is_deferred(&self) -> bool {
+        self.deferred.load(Relaxed) != 0
+    }
+
+    pub(super) fn set_breaker(&self, count: u32) {
+        self.breaker.store(count, Relaxed);
+    }
+
+    /// Whether the panic-loop breaker turned the reboot into a halt.
+    pub(super) fn is_broken(&self) -> bool {
+        self.breaker.load(Relaxed) != 0
+    }
+
+    pub(super) fn set_deadline_ns(&self, end_ns: u64) {
+        self.deadline_ns.store(end_ns, Relaxed);
+    }
+
+    /// End of the time for the kernel's log: that of the panic's deadline, or a little later if it is
+    /// nearly over when the first piece comes.
+    pub(super) fn log_deadline_ns(&self, now_ns: u64, reserve_ns: u64) -> u64 {
+        if self.log_deadline_ns.load(Relaxed) == 0 {
+            let reserve = now_ns.saturating_add(reserve_ns);
+            let end = self.deadline_ns.load(Relaxed).max(reserve);
+            self.log_deadline_ns.store(end, Relaxed);
+        }
+        self.log_deadline_ns.load(Relaxed)
+    }
+
+    pub(super) fn count_log(&self) {
+        self.logs.fetch_add(1u32, Relaxed);
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.id.load(Relaxed)
     }
@@ -204,15 +286,16 @@ impl PanicReport {
         self.lines.fetch_add(1u32, Relaxed)
     }
 
-    pub(super) fn finish(&self, in_flight: u32, end_ns: u64) {
-        self.in_flight.store(in_flight, Relaxed);
+    pub(super) fn finish(&self, result: &PanicQuiesceResult, end_ns: u64) {
+        self.in_flight.store(result.in_flight, Relaxed);
+        self.flush.store(result.flush_issued.as_u32(), Relaxed);
         self.end_ns.store(end_ns, Relaxed);
     }
 }
 
-/// What the handler tells of a volume's allocator, read from its slot alone.
-pub fn allocator_panic_report(slot: &VolumeSlot) -> AllocatorPanicReport {
-    AllocatorPanicReport::read(slot.running_epoch(), slot.counters(), slot.events())
+/// What the handler tells of a volume's allocator, read from its slot alone into `report`.
+pub fn allocator_panic_report(slot: &VolumeSlot, report: &mut AllocatorPanicReport) {
+    report.fill(slot.running_epoch(), slot.counters(), slot.events());
 }
 
 #[cfg(test)]
@@ -241,7 +324,13 @@ mod layout {
             (offset_of!(PanicReport, wall_ns), 64),
             (offset_of!(PanicReport, start_ns), 72),
             (offset_of!(PanicReport, end_ns), 80),
-            (size_of::<PanicReport>(), 88),
+            (offset_of!(PanicReport, flush), 88),
+            (offset_of!(PanicReport, deferred), 92),
+            (offset_of!(PanicReport, breaker), 96),
+            (offset_of!(PanicReport, logs), 100),
+            (offset_of!(PanicReport, deadline_ns), 104),
+            (offset_of!(PanicReport, log_deadline_ns), 112),
+            (size_of::<PanicReport>(), 120),
         ];
         for (is, documented) in offsets {
             assert_eq!(is, documented);

@@ -2,9 +2,24 @@
 
 //! One mounted volume, as the panic handler sees it: atomics in static memory.
 
-use super::Gate;
+#[cfg(permfs_panic)]
+use super::progress::Progress;
+use super::{
+    area::{Area, Survey},
+    Gate, //
+};
 use crate::alloc::{AllocCounters, EventRing, Telemetry, EVENTS};
 use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+
+mod lane;
+
+use self::lane::LaneFacts;
+#[cfg(permfs_panic)]
+pub(super) use self::lane::Word;
+pub use self::lane::{LaneInfo, WORD_LEN};
+
+/// [`VolumeSlot::lane`] is not there.
+const NO_LANE: u32 = 0;
 
 /// Bytes kept of a volume's name.
 pub const NAME_LEN: usize = 32;
@@ -73,12 +88,16 @@ impl SlotState {
 #[repr(C)]
 pub struct VolumeSlot {
     state: Atomic<u32>,
-    reserved: Atomic<u32>,
+    /// Number of the lane, plus one.
+    lane: Atomic<u32>,
     gate: Gate,
     name: [Atomic<u64>; NAME_LEN / 8],
     uuid: [Atomic<u64>; 2],
     running: Atomic<u64>,
     durable: Atomic<u64>,
+    facts: LaneFacts,
+    #[cfg(permfs_panic)]
+    progress: Progress,
     counters: AllocCounters,
     events: EventRing<EVENTS>,
 }
@@ -88,12 +107,15 @@ impl VolumeSlot {
     pub const fn new() -> Self {
         Self {
             state: Atomic::<u32>::new(0),
-            reserved: Atomic::<u32>::new(0),
+            lane: Atomic::<u32>::new(NO_LANE),
             gate: Gate::new(),
             name: [const { Atomic::<u64>::new(0) }; NAME_LEN / 8],
             uuid: [const { Atomic::<u64>::new(0) }; 2],
             running: Atomic::<u64>::new(0),
             durable: Atomic::<u64>::new(0),
+            facts: LaneFacts::new(),
+            #[cfg(permfs_panic)]
+            progress: Progress::new(),
             counters: AllocCounters::new(),
             events: EventRing::new(),
         }
@@ -133,6 +155,44 @@ impl VolumeSlot {
         out
     }
 
+    /// Number of the lane to the volume's panic area.
+    pub fn lane(&self) -> Option<u32> {
+        // `NO_LANE` is 0.
+        self.lane.load(Acquire).checked_sub(1)
+    }
+
+    /// How the lane collects what is in flight, or `none:<reason>`; empty: no lane was looked for yet.
+    pub fn collects(&self) -> [u8; WORD_LEN] {
+        self.facts.collects()
+    }
+
+    /// How the lane writes, or `none:<reason>`; empty: no lane was looked for yet.
+    pub fn writes(&self) -> [u8; WORD_LEN] {
+        self.facts.writes()
+    }
+
+    /// The panic area, if the mount has come so far as to read it.
+    pub fn area(&self) -> Option<Area> {
+        self.facts.area(self.uuid())
+    }
+
+    /// The sequence that the next record gets, taken: each is given out once.
+    #[cfg(permfs_panic)]
+    pub(super) fn take_sequence(&self) -> u64 {
+        self.facts.take_sequence()
+    }
+
+    /// Panics that the area tells of, nanoseconds since 1970.
+    pub fn recent_panics(&self) -> impl Iterator<Item = u64> + '_ {
+        self.facts.recent().filter(|&time| time != 0)
+    }
+
+    /// How far the panic lane came.
+    #[cfg(permfs_panic)]
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// The allocator's counters.
     pub fn counters(&self) -> &AllocCounters {
         &self.counters
@@ -161,6 +221,10 @@ impl VolumeSlot {
         pack(&self.name, name);
         pack(&self.uuid, uuid);
         self.set_epochs(0, 0);
+        self.lane.store(NO_LANE, Release);
+        self.facts.reset();
+        #[cfg(permfs_panic)]
+        self.progress.reset();
         self.counters.reset();
         self.events.reset();
         // Release: who sees `Mounting` sees the name.
@@ -171,11 +235,25 @@ impl VolumeSlot {
     /// Gives the slot back, unless I/O is still counted in it: its completion would then be counted
     /// against the next volume.
     pub(super) fn release(&self) {
+        self.lane.store(NO_LANE, Release);
         if self.gate.in_flight() == 0 {
             self.set_state(SlotState::Free);
         } else {
             self.set_state(SlotState::Retired);
         }
+    }
+
+    /// The lane is there, or is not any more. The ways are for the panic lines.
+    pub(super) fn set_lane(&self, info: &LaneInfo) {
+        self.lane.store(NO_LANE, Release);
+        self.facts.set_ways(info.collects, info.writes);
+        let lane = info.number.map_or(NO_LANE, |n| n.wrapping_add(1));
+        // Release: who sees the lane sees its ways.
+        self.lane.store(lane, Release);
+    }
+
+    pub(super) fn set_area(&self, area: &Area, survey: &Survey) {
+        self.facts.set_area(area, survey);
     }
 
     pub(super) fn set_state(&self, state: SlotState) {
@@ -211,9 +289,10 @@ fn pack(words: &[Atomic<u64>], bytes: &[u8]) {
 }
 
 fn unpack(words: &[Atomic<u64>], out: &mut [u8]) {
-    let bytes = words.iter().flat_map(|w| w.load(Relaxed).to_le_bytes());
-    for (to, from) in out.iter_mut().zip(bytes) {
-        *to = from;
+    for (to, word) in out.chunks_mut(8).zip(words) {
+        for (to, from) in to.iter_mut().zip(word.load(Relaxed).to_le_bytes()) {
+            *to = from;
+        }
     }
 }
 
@@ -231,6 +310,11 @@ mod layout {
         assert_eq!(offset_of!(VolumeSlot, uuid), 48);
         assert_eq!(offset_of!(VolumeSlot, running), 64);
         assert_eq!(offset_of!(VolumeSlot, durable), 72);
-        assert_eq!(offset_of!(VolumeSlot, counters), 80);
+        assert_eq!(offset_of!(VolumeSlot, lane), 4);
+        assert_eq!(offset_of!(VolumeSlot, facts), 80);
+        #[cfg(permfs_panic)]
+        assert_eq!(offset_of!(VolumeSlot, progress), 280);
+        #[cfg(permfs_panic)]
+        assert_eq!(offset_of!(VolumeSlot, counters), 360);
     }
 }

@@ -2,7 +2,13 @@
 
 //! The static table of mounted volumes, and the guard by which a mount owns its entry.
 
-use super::{Gate, SlotState, VolumeSlot};
+use super::{
+    area::{Area, Survey},
+    Gate,
+    LaneInfo,
+    SlotState,
+    VolumeSlot, //
+};
 use crate::alloc::Telemetry;
 use kernel::sync::atomic::{Acquire, Atomic, Relaxed};
 
@@ -99,6 +105,21 @@ impl SlotGuard {
     pub fn set_uuid(&self, uuid: &[u8; 16]) {
         if let Some(slot) = self.slot {
             slot.set_uuid(uuid);
+        }
+    }
+
+    /// The panic area was looked at: where it is, and what is in it.
+    pub fn set_area(&self, area: &Area, survey: &Survey) {
+        if let Some(slot) = self.slot {
+            slot.set_area(area, survey);
+        }
+    }
+
+    /// The lane to the panic area is there; or, without a number, it is not or not any more: to be told
+    /// before the lane goes.
+    pub fn set_lane(&self, info: &LaneInfo) {
+        if let Some(slot) = self.slot {
+            slot.set_lane(info);
         }
     }
 

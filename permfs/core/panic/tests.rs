@@ -2,7 +2,10 @@
 
 //! Tests of the panic path on a mock platform.
 
+mod disk;
 mod handler;
+mod lane;
 mod line;
+mod log;
 mod mock;
 mod slots;

@@ -36,13 +36,13 @@ fn without_a_volume_it_tells_of_the_panic() {
     let end = &records[2];
     assert_eq!((end.num("drained"), end.num("inflight")), (1, 0));
     assert_eq!(end.get("flush"), "not-attempted");
-    assert_eq!(end.num("elapsed_ns"), 250);
+    assert_eq!(end.num("elapsed_ns"), 500);
     assert_eq!((end.get("next"), end.num("lines")), ("halt", 3));
     assert_eq!(world.report.stage(), Stage::Done);
 }
 
 #[test]
-fn one_volume_with_everything_takes_eight_lines() {
+fn one_volume_with_everything_takes_nine_lines() {
     let world = World::new();
     let guard = world.mount("vda");
     let slot = guard.slot().expect("free slots");
@@ -55,7 +55,7 @@ fn one_volume_with_everything_takes_eight_lines() {
     let io = guard.gate().begin().expect("open");
     let records = world.panics(b"boom");
     let order = [
-        "begin", "msg", "vol", "alloc", "event", "event", "drain", "end",
+        "begin", "msg", "vol", "alloc", "event", "event", "drain", "lane", "end",
     ];
     assert_eq!(kinds(&records), order);
     for (i, record) in (0..).zip(&records) {
@@ -78,7 +78,12 @@ fn one_volume_with_everything_takes_eight_lines() {
     let drain = &records[6];
     assert_eq!((drain.num("drained"), drain.num("inflight")), (0, 1));
     assert_eq!(drain.get("flush"), "not-attempted");
-    assert_eq!(records[7].num("drained"), 0);
+    let lane = &records[7];
+    assert_eq!(
+        (lane.get("result"), lane.get("why")),
+        ("refused", "not-ready")
+    );
+    assert_eq!(records[8].num("drained"), 0);
     drop(io);
 }
 
@@ -112,6 +117,7 @@ fn many_volumes_are_cut_and_the_rest_is_counted() {
     let records = world.panics(b"x");
     let count = |kind| records.iter().filter(|r| r.kind == kind).count();
     assert_eq!((count("vol"), count("alloc"), count("drain")), (8, 8, 8));
+    assert_eq!(count("lane"), 8);
     assert_eq!(count("event"), 8);
     let omit = records.iter().find(|r| r.kind == "omit").expect("omit");
     assert_eq!((omit.num("vols"), omit.num("untracked")), (24, 3));
@@ -228,11 +234,11 @@ fn a_reboot_that_returns_spins() {
 
 #[test]
 fn a_panic_in_the_handler_is_told_once_with_its_stage() {
-    for (look, stage, told) in [(1, "gate", 0), (2, "outcome", 4)] {
+    for (stage, told) in [(Stage::Gate, 0), (Stage::Outcome, 4)] {
         let world = World::new();
         let hooks = world.hooks(PanicStrategy::Kernel).expect("installed once");
         let _guard = world.mount("vda");
-        world.machine.fails_at.set(look);
+        world.machine.fails_in.set(Some(stage));
         let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
         assert!(gone.is_err());
         for _ in 0..3 {
@@ -242,7 +248,7 @@ fn a_panic_in_the_handler_is_told_once_with_its_stage() {
         let nested = records.last().expect("nested");
         assert_eq!(
             (nested.kind.as_str(), nested.get("stage")),
-            ("nested", stage)
+            ("nested", stage.name())
         );
         assert_eq!(records.iter().filter(|r| r.kind == "nested").count(), 1);
         assert!(records.len() > told);

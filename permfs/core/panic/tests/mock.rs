@@ -3,11 +3,13 @@
 //! A platform that records, and a reader that believes only whole lines.
 
 use super::super::*;
+use super::disk::{Devices, Disk};
 use crate::crc::crc32c;
 use std::{
     cell::Cell,
     collections::BTreeMap,
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
+    rc::Rc,
     sync::Mutex, //
 };
 
@@ -67,7 +69,7 @@ impl PanicReboot for &Hook {
 }
 
 pub(super) struct Machine {
-    pub(super) clock: Cell<u64>,
+    pub(super) clock: Rc<Cell<u64>>,
     /// Nanoseconds between two looks at the clock; negative: it steps back.
     pub(super) tick: i64,
     pub(super) cpu: Cell<u32>,
@@ -75,21 +77,23 @@ pub(super) struct Machine {
     pub(super) task: [u8; TASK_LEN],
     pub(super) timeout: i32,
     pub(super) turns: Cell<u32>,
-    /// The look at the clock, from 1, at which the machine panics; 0: none.
-    pub(super) fails_at: Cell<u32>,
+    /// The stage in which the machine panics, at its first look at the clock.
+    pub(super) fails_in: Cell<Option<Stage>>,
+    report: &'static PanicReport,
 }
 
-impl Default for Machine {
-    fn default() -> Self {
+impl Machine {
+    fn new(report: &'static PanicReport) -> Self {
         Self {
-            clock: Cell::new(1_000_000),
+            clock: Rc::new(Cell::new(1_000_000)),
+            report,
             tick: 250,
             cpu: Cell::new(1),
             context: Context::default(),
             task: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             timeout: 0,
             turns: Cell::new(0),
-            fails_at: Cell::new(0),
+            fails_in: Cell::new(None),
         }
     }
 }
@@ -99,9 +103,8 @@ pub(super) struct Spins;
 
 impl PanicMachine for &Machine {
     fn now_ns(&self) -> u64 {
-        let left = self.fails_at.get();
-        self.fails_at.set(left.saturating_sub(1));
-        if left == 1 {
+        if self.fails_in.get() == Some(self.report.stage()) {
+            self.fails_in.set(None);
             resume_unwind(Box::new("the clock fails"));
         }
         let now = self.clock.get();
@@ -126,7 +129,7 @@ impl PanicMachine for &Machine {
     }
     fn relax(&self) {
         self.turns.set(self.turns.get() + 1);
-        if self.turns.get() == 1000 {
+        if self.turns.get() == 1000 && self.report.stage() == Stage::Stop {
             resume_unwind(Box::new(Spins));
         }
     }
@@ -140,31 +143,58 @@ pub(super) struct World {
     pub(super) halt: Hook,
     pub(super) reboot: Hook,
     pub(super) machine: Machine,
+    pub(super) devices: Devices,
 }
 
-pub(super) type Hooks<'a> = PanicHooks<&'a Log, &'a Hook, &'a Hook, &'a Machine>;
+pub(super) type Hooks<'a> = PanicHooks<&'a Log, &'a Hook, &'a Hook, &'a Machine, &'a Devices>;
 
 impl World {
     pub(super) fn new() -> Self {
         let table: &'static VolumeTable = Box::leak(Box::new(VolumeTable::new()));
+        let report: &'static PanicReport = Box::leak(Box::new(PanicReport::new(table)));
+        let machine = Machine::new(report);
         Self {
             table,
-            report: Box::leak(Box::new(PanicReport::new(table))),
+            report,
             log: Log::default(),
             halt: Hook::new(After::Failed),
             reboot: Hook::new(After::Failed),
-            machine: Machine::default(),
+            devices: Devices::new(machine.clock.clone()),
+            machine,
         }
     }
 
     pub(super) fn hooks(&self, strategy: PanicStrategy) -> kernel::prelude::Result<Hooks<'_>> {
-        let parts = (&self.log, &self.halt, &self.reboot, &self.machine);
-        PanicHooks::install(parts, strategy, self.report)
+        self.hooks_with(PanicSettings {
+            strategy,
+            ..PanicSettings::DEFAULT
+        })
+    }
+
+    pub(super) fn hooks_with(&self, settings: PanicSettings) -> kernel::prelude::Result<Hooks<'_>> {
+        let (halt, reboot) = (&self.halt, &self.reboot);
+        let parts = (&self.log, halt, reboot, &self.machine, &self.devices);
+        PanicHooks::install_in(self.report, parts, settings)
     }
 
     pub(super) fn mount(&self, name: &str) -> SlotGuard {
         let guard = SlotGuard::claim_in(self.table, name.as_bytes(), &[0xab; 16]);
         guard.mounted();
+        guard
+    }
+
+    /// Mounts a volume with a lane to `disk`.
+    pub(super) fn mount_with(&mut self, name: &str, disk: Disk) -> SlotGuard {
+        let guard = self.mount(name);
+        let survey = disk.area.survey(&disk.image).expect("memory");
+        guard.set_area(&disk.area, &survey);
+        let info = LaneInfo {
+            number: Some(self.devices.lanes.len() as u32),
+            collects: "mock-collect",
+            writes: "mock-write",
+        };
+        self.devices.add(disk, guard.slot().expect("free slots"));
+        guard.set_lane(&info);
         guard
     }
 

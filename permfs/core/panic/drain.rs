@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stopping I/O inside a panic: gate and drain. The flush is the panic lane's (`lane.rs`).
+//!
+//! The gate is closed for all volumes at once. The drain collects completions, by polling or reaping, from
+//! every volume in turn: a device that never completes anything costs the others nothing but time,
+//! of which the drain gets half.
+
+use super::{
+    deadline::FOR_DRAIN, Deadline, Flush, PanicDevices, PanicMachine, PanicQuiesceResult,
+    VolumeSlot, VolumeTable, SLOTS,
+};
+
+/// The ways to stop I/O inside a panic.
+pub struct PanicQuiesce;
+
+impl PanicQuiesce {
+    /// Closes the gates of all volumes, mounted or not: one that is being mounted may take a slot that
+    /// was free. Returns what was in flight in all of them.
+    pub fn panic_freeze(volumes: &VolumeTable) -> u32 {
+        let slots = volumes.slots().iter().map(|slot| slot.gate().close());
+        let in_slots = slots.fold(0u32, u32::saturating_add);
+        in_slots.saturating_add(volumes.overflow().close())
+    }
+}
+
+/// Drains the volumes whose gates were closed by [`PanicQuiesce::panic_freeze`]: collects completions
+/// from all of them in turn until nothing is in flight, or half of the deadline is over. What is in flight
+/// then is given up, and counted as lost in each volume's slot.
+pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
+    volumes: &VolumeTable,
+    devices: &D,
+    machine: &M,
+    deadline: &mut Deadline,
+) -> PanicQuiesceResult {
+    let begin = machine.now_ns();
+    let mut waiting = 0u32;
+    for (bit, slot) in bits(volumes) {
+        if slot.gate().in_flight() > 0 && slot.lane().is_some() {
+            waiting |= bit;
+        }
+    }
+    while waiting != 0 && deadline.turn(machine.now_ns(), FOR_DRAIN) {
+        for (bit, slot) in bits(volumes) {
+            if waiting & bit == 0 {
+                continue;
+            }
+            let collected = slot.lane().and_then(|lane| devices.collect(lane));
+            slot.progress()
+                .set_drain_us(micros(begin, machine.now_ns()));
+            if collected.is_none() || slot.gate().in_flight() == 0 {
+                waiting &= !bit;
+            }
+        }
+        machine.relax();
+    }
+    let mut in_flight = volumes.overflow().in_flight();
+    for slot in volumes.slots() {
+        let lost = slot.gate().in_flight();
+        slot.progress().set_lost(lost);
+        in_flight = in_flight.saturating_add(lost);
+    }
+    PanicQuiesceResult {
+        drained: in_flight == 0,
+        in_flight,
+        flush_issued: Flush::NotAttempted,
+    }
+}
+
+/// The slots, each with a bit of its own.
+fn bits(volumes: &VolumeTable) -> impl Iterator<Item = (u32, &VolumeSlot)> {
+    const { assert!(SLOTS <= 32) };
+    // Not mapped before it is zipped: with something to call, `Zip` counts, and checks that for overflow.
+    (0..SLOTS as u32)
+        .zip(volumes.slots())
+        .map(|(n, slot)| (1u32.wrapping_shl(n), slot))
+}
+
+/// Microseconds from one time to another, 0 if the clock stepped back.
+pub(super) fn micros(from_ns: u64, to_ns: u64) -> u32 {
+    let us = to_ns.saturating_sub(from_ns) / 1000;
+    // Lossless below 4295 s.
+    us as u32
+}

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The panic lane: a record into each volume's panic area, and the flush of its cache, inside a panic.
+//!
+//! # One volume
+//!
+//! ```text
+//! refusal? -> read the head of the slot, check its signature -> write head, data and guard -> flush
+//!          -> write the tail -> flush
+//! ```
+//!
+//! Every arrow may lead out instead: nothing more is written once anything was odd. An error of the
+//! record's write does not keep the flush from being tried, for that serves what was written before.
+//!
+//! # Several volumes
+//!
+//! Each lane has one request under way at most. [`Lanes::run`] asks all of them in turn, once a turn, so
+//! that a device which does not answer takes no time from the others but the asking; and it ends when
+//! all are at rest or the time is over. A lane whose record did not complete by then is abandoned: the
+//! request may still be in the device, so nothing of the lane is ever touched again. The records have
+//! seven eighths of the deadline, so that a dead device does not keep the outcome from the others' tails. A tail
+//! that does not complete is left under way, for a piece of the kernel's log may come to wait for it.
+
+use super::{
+    area::{Area, Head, PstoreMeta, RecordKind},
+    drain::micros,
+    progress::{Progress, Step},
+    Deadline, Flush, LaneOp, LaneResult, PanicDevices, PanicMachine, SlotState, VolumeSlot,
+    VolumeTable,
+};
+use crate::{
+    crc::crc32c,
+    format::{panic::*, *},
+};
+use core::mem::offset_of;
+use kernel::prelude::*;
+
+const IO_ERROR: &[u8] = b"io-error";
+const DEADLINE: &[u8] = b"deadline";
+const SIGNATURE: &[u8] = b"signature";
+const AREA_SMALL: &[u8] = b"area-small";
+const BUFFER: &[u8] = b"buffer";
+/// What stands before the reason in a way that is none.
+const NONE: &[u8] = b"none:";
+const NOT_READY: &[u8] = b"not-ready";
+const NO_AREA: &[u8] = b"no-area";
+
+/// Bytes that are zeroed or summed up at once.
+const PIECE: usize = 128;
+static ZEROS: [u8; PIECE] = [0; PIECE];
+
+/// Where lines go besides the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Into {
+    /// Nowhere.
+    Nothing,
+    /// Into the data of the records that will be written.
+    Record,
+    /// Into the tails.
+    Tail,
+}
+
+/// What the heads of all records of one round have in common.
+pub(super) struct Stamp {
+    pub(super) kind: RecordKind,
+    pub(super) id: u32,
+    pub(super) wall_ns: u64,
+    pub(super) mono_ns: u64,
+    pub(super) pstore: PstoreMeta,
+}
+
+/// All lanes.
+pub(super) struct Lanes<'a, D, M> {
+    pub(super) volumes: &'static VolumeTable,
+    pub(super) devices: &'a D,
+    pub(super) machine: &'a M,
+}
+
+/// The lane of one volume that can write.
+pub(super) struct Lane<'a, D, M> {
+    slot: &'static VolumeSlot,
+    number: u32,
+    area: Area,
+    devices: &'a D,
+    machine: &'a M,
+}
+
+impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
+    /// The lane of a volume, if it has one that writes and was not abandoned.
+    pub(super) fn lane(&self, slot: &'static VolumeSlot) -> Option<Lane<'a, D, M>> {
+        let writes = slot.writes();
+        let number = slot.lane()?;
+        let gone = slot.progress().step() == Step::Gone;
+        if gone || writes.starts_with(NONE) || slot.state() == SlotState::Claimed {
+            return None;
+        }
+        Some(Lane {
+            slot,
+            number,
+            area: slot.area()?,
+            devices: self.devices,
+            machine: self.machine,
+        })
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = Lane<'a, D, M>> + '_ {
+        let slots = self.volumes.slots().iter();
+        slots.filter_map(|slot| self.lane(slot))
+    }
+
+    /// Adds a line to what every lane is to write.
+    pub(super) fn stage_line(&self, into: Into, line: &[u8]) {
+        if into != Into::Nothing {
+            for lane in self.all() {
+                lane.stage_line(into, line);
+            }
+        }
+    }
+
+    /// Begins the records of all volumes; those without a lane say why.
+    pub(super) fn begin(&self) {
+        for slot in self.volumes.slots() {
+            match self.lane(slot) {
+                Some(lane) => lane.begin(),
+                None => refuse(slot),
+            }
+        }
+    }
+
+    /// Begins the tails of all volumes whose records are durable.
+    pub(super) fn begin_tails(&self) {
+        for lane in self.all() {
+            lane.begin_tail();
+        }
+    }
+
+    /// Goes on with whatever was begun, until all is at rest, which it returns, or so many eighths of the
+    /// deadline are over.
+    pub(super) fn run(&self, stamp: &Stamp, deadline: &mut Deadline, eighths: u32) -> bool {
+        loop {
+            let mut busy = false;
+            for lane in self.all() {
+                busy |= lane.advance(stamp);
+            }
+            if !busy {
+                return true;
+            }
+            if !deadline.turn(self.machine.now_ns(), eighths) {
+                return false;
+            }
+            self.machine.relax();
+        }
+    }
+
+    /// Goes on like [`Lanes::run`], and abandons what is not at rest then.
+    pub(super) fn run_or_give_up(&self, stamp: &Stamp, deadline: &mut Deadline, eighths: u32) {
+        if !self.run(stamp, deadline, eighths) {
+            for lane in self.all() {
+                lane.give_up();
+            }
+        }
+    }
+}
+
+impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
+    fn progress(&self) -> &'static Progress {
+        self.slot.progress()
+    }
+
+    /// Bytes of data that its records hold.
+    pub(super) fn capacity(&self) -> usize {
+        self.area.capacity()
+    }
+
+    /// Whether it is fit for another record: nothing is under way, and nothing went wrong.
+    pub(super) fn is_fit(&self) -> bool {
+        let progress = self.progress();
+        progress.step() == Step::Rest
+            && matches!(progress.result(), LaneResult::None | LaneResult::Ok)
+    }
+
+    /// Puts together another record.
+    pub(super) fn restart(&self) {
+        self.progress().restart();
+    }
+
+    pub(super) fn result(&self) -> LaneResult {
+        self.progress().result()
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.progress().sequence()
+    }
+
+    fn stage(&self, at: usize, bytes: &[u8]) -> bool {
+        self.devices.stage(self.number, at, bytes)
+    }
+
+    /// Where a tail is in the buffer.
+    fn tail_at(&self) -> usize {
+        self.area.slot_bytes().saturating_sub(BLOCK_SIZE)
+    }
+
+    /// Adds a line, if there is room for all of it.
+    fn stage_line(&self, into: Into, line: &[u8]) {
+        let (at, room) = match into {
+            Into::Nothing => return,
+            Into::Record => (BLOCK_SIZE, self.area.capacity()),
+            Into::Tail => {
+                let text = HEADER_SIZE.saturating_add(size_of::<PanicTail>());
+                (self.tail_at().saturating_add(text), TAIL_TEXT_MAX)
+            }
+        };
+        let at = at.saturating_add(self.progress().staged() as usize);
+        let used = self.progress().staged() as usize;
+        if used.saturating_add(line.len()) < room && self.stage(at, line) {
+            let newline = at.saturating_add(line.len());
+            if self.stage(newline, b"\n") {
+                self.count(line);
+                self.count(b"\n");
+            }
+        }
+    }
+
+    /// Adds data that is not a line. False if there is no room for all of it.
+    pub(super) fn stage_data(&self, data: &[u8]) -> bool {
+        let fits = data.len() <= self.area.capacity() && self.stage(BLOCK_SIZE, data);
+        if fits {
+            self.count(data);
+        }
+        fits
+    }
+
+    fn count(&self, bytes: &[u8]) {
+        let progress = self.progress();
+        // Lossless: a slot has 1 MiB at most.
+        let len = bytes.len() as u32;
+        progress.set_staged(progress.staged().saturating_add(len));
+        progress.set_crc(crc32c(progress.crc(), bytes));
+    }
+
+    /// Begins the record: asks whether it may, and for the head of the slot.
+    pub(super) fn begin(&self) {
+        let progress = self.progress();
+        if self.area.capacity() == 0 {
+            return progress.set_result(LaneResult::Refused, AREA_SMALL);
+        }
+        if let Some(why) = self.devices.refusal(self.number) {
+            return progress.set_result(LaneResult::Refused, why.as_bytes());
+        }
+        progress.set_sequence(self.slot.take_sequence());
+        let read = LaneOp::Read {
+            sector: sector(self.head_block()),
+            at: 0,
+            len: BLOCK_SIZE,
+        };
+        self.submit(Step::ReadHead, read);
+    }
+
+    /// Begins the tail, if the record is durable.
+    pub(super) fn begin_tail(&self) {
+        let progress = self.progress();
+        let Some(block) = self.area.tail_block(self.slot_number()) else {
+            return;
+        };
+        if progress.step() != Step::Rest || progress.result() != LaneResult::Ok {
+            return;
+        }
+        let sequence = progress.sequence();
+        let text = progress.staged();
+        let tail = PanicTail {
+            sequence: sequence.into(),
+            len: text.into(),
+            reserved: [0; 52],
+        };
+        let at = self.tail_at();
+        if self.put_block(at, block, sequence, tail.as_bytes(), text as usize) {
+            let write = LaneOp::Write {
+                sector: sector(block),
+                at,
+                len: BLOCK_SIZE,
+            };
+            self.submit(Step::WriteTail, write);
+        }
+    }
+
+    fn slot_number(&self) -> u32 {
+        self.area.slot_of(self.progress().sequence())
+    }
+
+    fn head_block(&self) -> u64 {
+        self.area.head_block(self.slot_number())
+    }
+
+    /// Begins a request. One that is not taken ends the lane's work on this record.
+    fn submit(&self, step: Step, op: LaneOp) {
+        let progress = self.progress();
+        match self.devices.submit(self.number, op) {
+            Ok(()) => {
+                progress.set_since(self.machine.now_ns());
+                progress.set_step(step);
+            }
+            Err(why) => {
+                progress.set_step(Step::Rest);
+                if step == Step::FlushRecord {
+                    progress.set_flush(Flush::Refused);
+                }
+                // The tail's fate does not change the record's.
+                if progress.result() == LaneResult::None {
+                    progress.set_result(LaneResult::Refused, why.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// One turn: looks for the completion, and goes on. Whether a request is under way.
+    fn advance(&self, stamp: &Stamp) -> bool {
+        let progress = self.progress();
+        let step = progress.step();
+        if matches!(step, Step::Rest | Step::Gone) {
+            return false;
+        }
+        let Some(outcome) = self.devices.poll(self.number) else {
+            return true;
+        };
+        let took = micros(progress.since(), self.machine.now_ns());
+        progress.set_step(Step::Rest);
+        if outcome.is_err() && !matches!(step, Step::WriteTail | Step::FlushTail) {
+            progress.set_result(LaneResult::Failed, IO_ERROR);
+        }
+        match (step, outcome.is_ok()) {
+            (Step::ReadHead, true) => self.write_record(stamp),
+            (Step::WriteRecord, _) => {
+                progress.set_write_us(took);
+                self.submit(Step::FlushRecord, LaneOp::Flush);
+            }
+            (Step::FlushRecord, ok) => {
+                progress.set_flush_us(took);
+                progress.set_flush(if ok { Flush::Ok } else { Flush::Failed });
+                if progress.result() == LaneResult::None {
+                    progress.set_result(LaneResult::Ok, b"");
+                }
+                // What is staged from now on is the tail's.
+                progress.set_staged(0);
+                progress.set_crc(0);
+            }
+            (Step::WriteTail, true) => self.submit(Step::FlushTail, LaneOp::Flush),
+            (Step::FlushTail, true) => progress.set_tail(true),
+            _ => {}
+        }
+        progress.step() != Step::Rest
+    }
+
+    /// The deadline is over.
+    fn give_up(&self) {
+        let progress = self.progress();
+        let step = progress.step();
+        if matches!(step, Step::Rest | Step::Gone) {
+            return;
+        }
+        self.devices.abandon(self.number);
+        progress.set_step(Step::Gone);
+        if step == Step::FlushRecord {
+            progress.set_flush(Flush::Timeout);
+        }
+        if progress.result() == LaneResult::None {
+            progress.set_result(LaneResult::Timeout, DEADLINE);
+        }
+    }
+
+    /// The head was read: is it the signature? If so, the record takes its place.
+    fn write_record(&self, stamp: &Stamp) {
+        let progress = self.progress();
+        let mut header = [0; HEADER_SIZE];
+        let read = self.devices.peek(self.number, 0, &mut header);
+        let block = self.head_block();
+        let signed = BlockHeader::read_from_bytes(&header[..])
+            .is_ok_and(|header| self.area.signed(&header, block));
+        if !read || !signed {
+            return progress.set_result(LaneResult::Refused, SIGNATURE);
+        }
+        let Some(len) = self.compose(stamp, block) else {
+            return progress.set_result(LaneResult::Refused, BUFFER);
+        };
+        let write = LaneOp::Write {
+            sector: sector(block),
+            at: 0,
+            len,
+        };
+        self.submit(Step::WriteRecord, write);
+    }
+
+    /// Puts head, guard and padding around the data. Returns the bytes to write: whole blocks.
+    fn compose(&self, stamp: &Stamp, block: u64) -> Option<usize> {
+        let progress = self.progress();
+        let (sequence, len) = (progress.sequence(), progress.staged());
+        let head = Head {
+            kind: stamp.kind,
+            erased: false,
+            sequence,
+            id: stamp.id,
+            len,
+            crc: progress.crc(),
+            wall_ns: stamp.wall_ns,
+            mono_ns: stamp.mono_ns,
+            pstore: stamp.pstore,
+        };
+        let guard = PanicGuard {
+            magic: GUARD_MAGIC.into(),
+            len: len.into(),
+            sequence: sequence.into(),
+        };
+        let at = BLOCK_SIZE.saturating_add(len as usize);
+        let end = at.saturating_add(size_of::<PanicGuard>());
+        let whole = end.saturating_add(BLOCK_SIZE - 1) & !(BLOCK_SIZE - 1);
+        let composed = self.put_block(0, block, sequence, head.to_disk().as_bytes(), 0)
+            && self.stage(at, guard.as_bytes())
+            && self.zero(end, whole);
+        composed.then_some(whole)
+    }
+
+    /// Makes a metadata block of the slot at `at` in the buffer: header, `payload`, `text` bytes that are
+    /// there already, zeros.
+    fn put_block(&self, at: usize, block: u64, lsn: u64, payload: &[u8], text: usize) -> bool {
+        let header = BlockHeader {
+            magic: MAGIC.into(),
+            kind: (Kind::PanicSlot as u16).into(),
+            version: VERSION.into(),
+            block: block.into(),
+            lsn: lsn.into(),
+            uuid: self.area.uuid,
+            owner: OWNER_VOLUME.into(),
+            ..BlockHeader::default()
+        };
+        let body = at.saturating_add(HEADER_SIZE);
+        let end = at.saturating_add(BLOCK_SIZE);
+        let rest = body.saturating_add(payload.len()).saturating_add(text);
+        if !self.stage(at, header.as_bytes()) || !self.stage(body, payload) || !self.zero(rest, end)
+        {
+            return false;
+        }
+        let crc_at = at.saturating_add(offset_of!(BlockHeader, crc));
+        self.crc_of_block(at)
+            .is_some_and(|crc| self.stage(crc_at, &crc.to_le_bytes()))
+    }
+
+    /// Zeroes `[from, to)` of the buffer, at most a block.
+    fn zero(&self, from: usize, to: usize) -> bool {
+        let mut at = from;
+        for _ in 0..BLOCK_SIZE / PIECE + 1 {
+            let len = to.saturating_sub(at).min(PIECE);
+            if len == 0 {
+                return true;
+            }
+            if !ZEROS.get(..len).is_some_and(|zeros| self.stage(at, zeros)) {
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        false
+    }
+
+    fn crc_of_block(&self, at: usize) -> Option<u32> {
+        let mut piece = [0; PIECE];
+        let mut crc = 0;
+        for n in 0..BLOCK_SIZE / PIECE {
+            let place = at.saturating_add(n.saturating_mul(PIECE));
+            if !self.devices.peek(self.number, place, &mut piece) {
+                return None;
+            }
+            crc = crc32c(crc, &piece);
+        }
+        Some(crc)
+    }
+}
+
+/// Says why a volume has no lane.
+fn refuse(slot: &VolumeSlot) {
+    let writes = slot.writes();
+    let why = match writes.strip_prefix(NONE) {
+        Some(reason) => reason,
+        None if slot.lane().is_none() => NOT_READY,
+        None => NO_AREA,
+    };
+    slot.progress().set_result(LaneResult::Refused, why);
+}
+
+const fn sector(block: u64) -> u64 {
+    block.wrapping_mul(SECTORS_PER_BLOCK)
+}
