@@ -2,12 +2,19 @@
 
 //! The lanes of this kernel, as the panic handler sees them.
 //!
-//! There is none yet: no volume is told of one, so the handler asks for none, and whoever asks all the same
-//! is refused.
+//! There is none yet: every volume is told `none:not-built`, so the handler asks for none, and whoever asks
+//! all the same is refused with that word.
 
-use permfs_core::panic::{LaneOp, PanicDevices};
+use permfs_core::panic::{LaneInfo, LaneOp, PanicDevices};
 
 const NOT_BUILT: &str = "not-built";
+
+/// What a mount tells its slot.
+pub(crate) const NO_LANE: LaneInfo = LaneInfo {
+    number: None,
+    collects: "none:not-built",
+    writes: "none:not-built",
+};
 
 pub(crate) struct Lanes;
 

@@ -169,6 +169,22 @@ fn refused(fc: &FsContext, id: &CStr, why: &MountError) -> Error {
     why.errno()
 }
 
+/// Names the last panic that the volume has a record of, and leaves the panic handler what it needs.
+fn survey_panic_area(volume: &mut Volume<Disk>, id: &CStr) {
+    #[cfg(permfs_panic)]
+    volume.store().slot().set_lane(&crate::lanes::NO_LANE);
+    match volume.survey_panic_area() {
+        Ok(survey) => {
+            if let Some(last) = survey.last {
+                pr_notice!("({id}): the last panic that it recorded: {last}\n");
+            }
+        }
+        Err(e) => pr_warn!(
+            "({id}): the panic area cannot be read ({e:?}): no panic will be recorded there\n"
+        ),
+    }
+}
+
 #[vtable]
 impl FileSystem for PermFs {
     const NAME: &'static CStr = c"permfs";
@@ -219,6 +235,7 @@ impl FileSystem for PermFs {
             Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
         sb.set_uuid(&volume.uuid());
         volume.store().set_discard(options.discard);
+        survey_panic_area(&mut volume, sb.id());
         #[cfg(permfs_panic)]
         let pstore = Membership::new(entry, &volume, &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;

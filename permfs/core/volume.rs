@@ -14,6 +14,7 @@ use crate::{
     format::*,
     geometry::Geometry,
     inode::{Attr, Inode, Time, NSEC_MAX, S_IFMT, S_IFREG},
+    panic::area::{Area, Survey},
     store::{Op, Store},
 };
 use kernel::prelude::*;
@@ -154,6 +155,20 @@ impl<D: BlockDevice> Volume<D> {
     /// Where everything fixed is.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// Where panics are recorded.
+    pub fn panic_area(&self) -> Area {
+        Area::of(&self.sb, &self.geometry)
+    }
+
+    /// Looks at the panic area, and tells the panic handler where it is and what is in it. Errors: `EIO`,
+    /// `ENOMEM`; without the area there is no record of a panic, and no other harm.
+    pub fn survey_panic_area(&mut self) -> Result<Survey> {
+        let area = self.panic_area();
+        let survey = area.survey(self.store.device())?;
+        self.store.slot().set_area(&area, &survey);
+        Ok(survey)
     }
 
     /// Whether changes are refused.

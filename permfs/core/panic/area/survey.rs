@@ -4,7 +4,8 @@
 
 use super::{Area, Found, Record, RecordKind, Scan};
 use crate::{crc::crc32c, device::BlockDevice};
-use kernel::prelude::*;
+use core::fmt::Write as _;
+use kernel::{fmt, prelude::*};
 
 /// Panics whose times a survey gives.
 pub const RECENT: usize = 16;
@@ -17,6 +18,21 @@ pub struct LastPanic {
     pub wall_ns: u64,
     /// Its message, if the line with it is whole. Bytes of any kind; at the end some may be missing.
     pub message: Option<KVec<u8>>,
+}
+
+impl fmt::Display for LastPanic {
+    /// One line, whatever bytes the message has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.wall_ns / 1_000_000_000;
+        write!(f, "panic {:08x}, {seconds} s after 1970", self.id)?;
+        if let Some(message) = &self.message {
+            f.write_str(": ")?;
+            for piece in message.escape_ascii() {
+                f.write_char(char::from(piece))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a mount wants to know of the panic area.
