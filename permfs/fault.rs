@@ -99,6 +99,9 @@ pub(crate) fn cpu() -> u32 {
 pub(crate) struct Files {
     #[pin]
     panic_at: File<PanicAt>,
+    #[cfg(permfs_panic)]
+    #[pin]
+    lanes: File<crate::lanes::Shown>,
     _going: Going,
 }
 
@@ -114,9 +117,12 @@ impl Drop for Going {
 impl Files {
     /// Makes them. Where debugfs is missing or refuses there are none.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
+        let dir = Dir::new(c"permfs");
         try_pin_init!(Self {
-            // The file keeps its folder.
-            panic_at <- Dir::new(c"permfs").read_write_file(c"panic_at", PanicAt),
+            // The files keep their folder.
+            panic_at <- dir.read_write_file(c"panic_at", PanicAt),
+            #[cfg(permfs_panic)]
+            lanes <- dir.read_only_file(c"lanes", crate::lanes::Shown),
             _going: Going,
         })
     }

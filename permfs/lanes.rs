@@ -1,47 +1,197 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lanes of this kernel, as the panic handler sees them.
+//! The panic lanes of the mounted volumes, made by `vfs::block::lane`, and what the panic handler does with
+//! them.
 //!
-//! There is none yet: every volume is told `none:not-built`, so the handler asks for none, and whoever asks
-//! all the same is refused with that word.
+//! A volume that is mounted read-only gets none: nothing is written to it, not even then.
 
-use permfs_core::panic::{LaneInfo, LaneOp, PanicDevices};
-
-const NOT_BUILT: &str = "not-built";
-
-/// What a mount tells its slot.
-pub(crate) const NO_LANE: LaneInfo = LaneInfo {
-    number: None,
-    collects: "none:not-built",
-    writes: "none:not-built",
+use crate::{
+    disk::Disk,
+    panic::Handler,
+    params::{LaneMode, Settings},
+};
+use kernel::{debugfs, fmt, prelude::*, sync::Arc};
+use permfs_core::{
+    format::SECTORS_PER_BLOCK,
+    panic::{LaneInfo, LaneOp, PanicDevices, SlotState, VOLUMES},
+    volume::Volume,
+};
+use vfs::{
+    block::lane::{at_panic, Area, Lane, Mode, Op},
+    kmsg::{Dump, Dumper, Reason},
 };
 
+/// What a slot is told before its lane goes.
+const GONE: LaneInfo = none("none:unmounting");
+
+const fn none(why: &'static str) -> LaneInfo {
+    LaneInfo {
+        number: None,
+        collects: why,
+        writes: why,
+    }
+}
+
+/// Makes the lane of a volume, if there can be one, and tells the volume's slot and the log.
+pub(crate) fn open(
+    volume: &mut Volume<Disk>,
+    disk: &Disk,
+    read_only: bool,
+    id: &CStr,
+) -> Option<Lane> {
+    let made = if read_only {
+        Err(none("none:read-only"))
+    } else {
+        make(volume, disk)
+    };
+    let info = match &made {
+        Ok(lane) => LaneInfo {
+            number: Some(lane.number()),
+            collects: lane.collects().name(),
+            writes: lane.writes().name(),
+        },
+        Err(none) => *none,
+    };
+    volume.store().slot().set_lane(&info);
+    pr_info!(
+        "({id}): panic_lane={}, what is in flight is collected by {}\n",
+        info.writes,
+        info.collects
+    );
+    Later::goes_last();
+    made.ok()
+}
+
+fn make(volume: &Volume<Disk>, disk: &Disk) -> Result<Lane, LaneInfo> {
+    let area = volume.panic_area();
+    let blocks = u64::from(area.slots) * u64::from(area.slot_blocks);
+    let sectors = Area {
+        sector: area.start * SECTORS_PER_BLOCK,
+        sectors: blocks * SECTORS_PER_BLOCK,
+    };
+    let mode = match Settings::given().lane {
+        LaneMode::Auto => Mode::Auto,
+        LaneMode::Force => Mode::Force,
+        LaneMode::Off => Mode::Off,
+    };
+    Lane::new(disk.device(), sectors, area.slot_bytes(), mode).map_err(|e| {
+        none(if e == ENOSPC {
+            "none:table-full"
+        } else {
+            "none:memory"
+        })
+    })
+}
+
+/// The lane is not to be used any more, and may be dropped.
+pub(crate) fn close(volume: &mut Volume<Disk>) {
+    volume.store().slot().set_lane(&GONE);
+}
+
+/// The lanes, by number, inside a panic.
 pub(crate) struct Lanes;
 
 impl PanicDevices for Lanes {
-    fn collect(&self, _lane: u32) -> Option<u32> {
-        None
+    fn collect(&self, lane: u32) -> Option<u32> {
+        at_panic::collect(lane)
     }
 
-    fn refusal(&self, _lane: u32) -> Option<&'static str> {
-        Some(NOT_BUILT)
+    fn refusal(&self, lane: u32) -> Option<&'static str> {
+        at_panic::refusal(lane)
     }
 
-    fn stage(&self, _lane: u32, _at: usize, _bytes: &[u8]) -> bool {
-        false
+    fn stage(&self, lane: u32, at: usize, bytes: &[u8]) -> bool {
+        at_panic::stage(lane, at, bytes)
     }
 
-    fn peek(&self, _lane: u32, _at: usize, _out: &mut [u8]) -> bool {
-        false
+    fn peek(&self, lane: u32, at: usize, out: &mut [u8]) -> bool {
+        at_panic::peek(lane, at, out)
     }
 
-    fn submit(&self, _lane: u32, _op: LaneOp) -> Result<(), &'static str> {
-        Err(NOT_BUILT)
+    fn submit(&self, lane: u32, op: LaneOp) -> Result<(), &'static str> {
+        let op = match op {
+            LaneOp::Read { sector, at, len } => Op::Read { sector, at, len },
+            LaneOp::Write { sector, at, len } => Op::Write { sector, at, len },
+            LaneOp::Flush => Op::Flush,
+        };
+        at_panic::submit(lane, op)
     }
 
-    fn poll(&self, _lane: u32) -> Option<Result<(), i32>> {
-        None
+    fn poll(&self, lane: u32) -> Option<Result<(), i32>> {
+        at_panic::poll(lane)
     }
 
-    fn abandon(&self, _lane: u32) {}
+    fn abandon(&self, lane: u32) {
+        at_panic::abandon(lane);
+    }
+}
+
+vfs::global_mutex! {
+    static DUMPER: Option<Pin<KBox<Dumper<Finish>>>> = None;
+}
+
+/// What the handler leaves for after the other kmsg dumpers, pstore's among them.
+struct Finish(Arc<Handler>);
+
+impl Dump for Finish {
+    const MAX_REASON: Reason = Reason::Panic;
+
+    fn dump(&self, _reason: Reason, _message: &[u8]) {
+        self.0.finish_deferred();
+    }
+}
+
+/// The kmsg dumper, for as long as the module is loaded.
+pub(crate) struct Later(());
+
+impl Later {
+    pub(crate) fn new(handler: Arc<Handler>) -> Result<Self> {
+        let dumper = KBox::pin_init(Dumper::new(Finish(handler)), GFP_KERNEL)?;
+        *DUMPER.lock() = Some(dumper);
+        Ok(Self(()))
+    }
+
+    /// Dumpers may have come since it was registered: it goes behind them.
+    fn goes_last() {
+        if let Some(dumper) = DUMPER.lock().as_ref() {
+            dumper.move_last();
+        }
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        *DUMPER.lock() = None;
+    }
+}
+
+/// `/sys/kernel/debug/permfs/lanes`: a line for each volume, with its ways.
+pub(crate) struct Shown;
+
+impl debugfs::Writer for Shown {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mounted = VOLUMES.slots().iter().filter(|slot| {
+            !matches!(
+                slot.state(),
+                SlotState::Free | SlotState::Claimed | SlotState::Retired
+            )
+        });
+        for slot in mounted {
+            let (name, writes, collects) = (slot.name(), slot.writes(), slot.collects());
+            writeln!(
+                f,
+                "{} panic_lane={} collects={}",
+                text(&name),
+                text(&writes),
+                text(&collects)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The text before the padding.
+fn text(padded: &[u8]) -> &str {
+    let text = padded.split(|&b| b == 0).next().unwrap_or(&[]);
+    core::str::from_utf8(text).unwrap_or("?")
 }

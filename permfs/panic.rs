@@ -5,7 +5,12 @@
 //! Everything here but the constructor runs inside the panic notifier, under the laws of
 //! `Documentation/panic-path.md`: no allocation, no lock, no formatting.
 
-use crate::{fault, lanes::Lanes, params::Settings, pstore::Pstore};
+use crate::{
+    fault,
+    lanes::{Lanes, Later},
+    params::Settings,
+    pstore::Pstore,
+};
 use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::{
     area::PstoreMeta, install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger,
@@ -114,6 +119,16 @@ impl Handler {
         Ok(Arc::new(Self(hooks), GFP_KERNEL)?)
     }
 
+    /// Leaves all that may hang to [`Self::finish_deferred`], or not: see [`PanicHooks::defer`].
+    pub(crate) fn defer(&self, deferred: bool) {
+        self.0.defer(deferred);
+    }
+
+    /// Does what was left. Panic context.
+    pub(crate) fn finish_deferred(&self) {
+        self.0.finish_deferred();
+    }
+
     /// Bytes of log that [`Self::write_log`] takes at most; 0: no volume has a lane that works.
     pub(crate) fn log_capacity(&self) -> usize {
         self.0.log_capacity()
@@ -131,6 +146,7 @@ struct Hook(Arc<Handler>);
 
 impl Notifier for Hook {
     fn notify(&self, message: &[u8]) {
+        panic::freeze();
         self.0 .0.notify(message);
     }
 }
@@ -140,6 +156,7 @@ impl Notifier for Hook {
 pub(crate) struct Hooks {
     // Dropped in this order: who calls the handler goes before it does.
     _pstore: Pstore,
+    _later: Later,
     #[pin]
     registration: Registration<Hook>,
 }
@@ -150,6 +167,7 @@ impl Hooks {
         let handler = Handler::install(&settings)?;
         Ok(try_pin_init!(Self {
             registration <- Registration::new(Hook(handler.clone())),
+            _later: Later::new(handler.clone())?,
             _pstore: Pstore::new(handler, settings.pstore),
         }))
     }

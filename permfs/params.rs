@@ -68,7 +68,6 @@ vfs::module_params! {
 }
 
 /// What the parameters say.
-#[expect(dead_code, reason = "not all of what they are for is there")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) strategy: PanicStrategy,

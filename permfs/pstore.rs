@@ -13,10 +13,7 @@
 use crate::{disk::Disk, panic::Handler, params::PstoreMode};
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{Acquire, Atomic, Release},
-        Arc,
-    },
+    sync::Arc,
 };
 use permfs_core::panic::{
     area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState},
@@ -49,14 +46,6 @@ vfs::global_mutex! {
     static BACKEND: Option<State> = None;
 }
 
-/// Whether pstore's place is ours.
-static OWNED: Atomic<bool> = Atomic::<bool>::new(false);
-
-/// Whether pstore calls us for the log of a panic. Context: any, NMI included.
-pub(crate) fn is_ours() -> bool {
-    OWNED.load(Acquire)
-}
-
 /// What stays while the module is loaded.
 struct State {
     handler: Arc<Handler>,
@@ -66,8 +55,8 @@ struct State {
 impl State {
     /// Registers anew, for the members as they are now.
     fn renew(&mut self) {
-        // Before pstore lets go of it, so that who sees it set is right.
-        OWNED.store(false, Release);
+        // Before pstore lets go of us: until it has us again, somebody else may get its place.
+        self.handler.defer(true);
         self.registration = None;
         let bytes = self.handler.log_capacity();
         if bytes == 0 {
@@ -77,7 +66,7 @@ impl State {
         match KBox::pin_init(Registration::new(lanes, bytes), GFP_KERNEL) {
             Ok(registration) => {
                 self.registration = Some(registration);
-                OWNED.store(true, Release);
+                self.handler.defer(false);
             }
             Err(EBUSY) => {
                 pr_info!("pstore has another backend: the log of a panic goes there\n");
@@ -93,6 +82,7 @@ pub(crate) struct Pstore(());
 impl Pstore {
     /// From now on volumes that come are shown, unless `mode` says no.
     pub(crate) fn new(handler: Arc<Handler>, mode: PstoreMode) -> Self {
+        handler.defer(true);
         if mode == PstoreMode::Auto {
             *BACKEND.lock() = Some(State {
                 handler,
@@ -105,7 +95,6 @@ impl Pstore {
 
 impl Drop for Pstore {
     fn drop(&mut self) {
-        OWNED.store(false, Release);
         *BACKEND.lock() = None;
     }
 }

@@ -3,7 +3,7 @@
 //! Mounting, unmounting, and what concerns the volume as a whole.
 
 #[cfg(permfs_panic)]
-use crate::pstore::Membership;
+use crate::{lanes, pstore::Membership};
 use crate::{
     disk::Disk,
     engine::Engine,
@@ -32,6 +32,8 @@ use permfs_core::{
     panic::{Flush, SlotGuard},
     volume::{MountError, MountOptions, Volume},
 };
+#[cfg(permfs_panic)]
+use vfs::block::lane::Lane;
 use vfs::{
     fs::{
         param::{Spec, Value},
@@ -71,10 +73,14 @@ pub(crate) struct Mount {
     reboot_begins: reboot::Registration<RebootBegins>,
     #[pin]
     reboot_goes_on: reboot::Registration<RebootGoesOn>,
-    /// The volume's part in pstore, until the unmount begins.
+    /// The volume's part in pstore, until the unmount ends.
     #[cfg(permfs_panic)]
     #[pin]
     pstore: Mutex<Option<Membership>>,
+    /// The way to the panic area, as long.
+    #[cfg(permfs_panic)]
+    #[pin]
+    lane: Mutex<Option<Lane>>,
 }
 
 impl Mount {
@@ -86,6 +92,8 @@ impl Mount {
         try_pin_init!(Self {
             #[cfg(permfs_panic)]
             pstore <- new_mutex!(None, "permfs::pstore"),
+            #[cfg(permfs_panic)]
+            lane <- new_mutex!(None, "permfs::lane"),
             engine,
             reboot_begins <- reboot::Registration::new(RebootBegins(quiescer.clone())),
             reboot_goes_on <- reboot::Registration::new(RebootGoesOn(quiescer.clone())),
@@ -95,6 +103,28 @@ impl Mount {
             // Generations only have to differ for the same number, and numbers are not reused.
             generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
         })
+    }
+
+    /// The volume is writable, and a panic may be recorded on it.
+    #[cfg(permfs_panic)]
+    fn open_lane(&self, sb: &SuperBlock<PermFs>) -> Result {
+        let disk = self.engine.disk();
+        let mut volume = self.engine.volume();
+        let lane = lanes::open(&mut volume, disk, false, sb.id());
+        let entry = volume.store().slot().slot();
+        let pstore = Membership::new(entry, &volume, disk);
+        drop(volume);
+        *self.lane.lock() = lane;
+        *self.pstore.lock() = pstore?;
+        Ok(())
+    }
+
+    /// From here on a panic finds no way to the volume: neither its own record nor pstore's goes there.
+    #[cfg(permfs_panic)]
+    fn close_lane(&self) {
+        lanes::close(&mut self.engine.volume());
+        drop(self.pstore.lock().take());
+        drop(self.lane.lock().take());
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -169,10 +199,8 @@ fn refused(fc: &FsContext, id: &CStr, why: &MountError) -> Error {
     why.errno()
 }
 
-/// Names the last panic that the volume has a record of, and leaves the panic handler what it needs.
+/// Names the last panic that the volume has a record of, and tells the panic handler where the area is.
 fn survey_panic_area(volume: &mut Volume<Disk>, id: &CStr) {
-    #[cfg(permfs_panic)]
-    volume.store().slot().set_lane(&crate::lanes::NO_LANE);
     match volume.survey_panic_area() {
         Ok(survey) => {
             if let Some(last) = survey.last {
@@ -237,6 +265,8 @@ impl FileSystem for PermFs {
         volume.store().set_discard(options.discard);
         survey_panic_area(&mut volume, sb.id());
         #[cfg(permfs_panic)]
+        let lane = lanes::open(&mut volume, &disk, sb.is_read_only(), sb.id());
+        #[cfg(permfs_panic)]
         let pstore = Membership::new(entry, &volume, &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
         let name = CString::try_from_fmt(fmt!("{}", sb.id()))?;
@@ -245,6 +275,7 @@ impl FileSystem for PermFs {
         #[cfg(permfs_panic)]
         {
             *mount.pstore.lock() = pstore;
+            *mount.lane.lock() = lane;
         }
         let read_only = sb.is_read_only();
         let sb = sb.init(mount)?;
@@ -261,6 +292,8 @@ impl FileSystem for PermFs {
             // The VFS has written all files back.
             mount.commit(sb)?;
             mount.engine.volume().remount_ro()?;
+            #[cfg(permfs_panic)]
+            mount.close_lane();
         } else if !fc.is_read_only() && sb.is_read_only() && mount.policy.has_failed() {
             fc.error(fmt!(
                 "the volume became read-only because of an error: unmount it, run fsck.permfs, mount it again"
@@ -269,6 +302,8 @@ impl FileSystem for PermFs {
         } else if !fc.is_read_only() && sb.is_read_only() {
             let outcome = mount.engine.volume().remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;
+            #[cfg(permfs_panic)]
+            mount.open_lane(sb)?;
             sb.schedule(task::FLUSH, COMMIT_INTERVAL_MS);
         }
         mount.set_options(options);
@@ -299,20 +334,19 @@ impl SuperOperations for PermFs {
 
     fn put_super(sb: &SuperBlock<Self>) {
         let mount = sb.data();
-        #[cfg(permfs_panic)]
-        drop(mount.pstore.lock().take());
         fault::at(Point::Unmount);
         mount.quiescer.close();
-        if mount.engine.disk().is_shut_down() {
-            return;
+        if !mount.engine.disk().is_shut_down() {
+            let outcome = mount.engine.volume().unmount();
+            if let Err(e) = mount.check(sb, outcome) {
+                pr_err!(
+                    "({}): unmount left work to the next mount: {e:?}\n",
+                    sb.id()
+                );
+            }
         }
-        let outcome = mount.engine.volume().unmount();
-        if let Err(e) = mount.check(sb, outcome) {
-            pr_err!(
-                "({}): unmount left work to the next mount: {e:?}\n",
-                sb.id()
-            );
-        }
+        #[cfg(permfs_panic)]
+        mount.close_lane();
     }
 
     fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result {

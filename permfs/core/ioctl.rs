@@ -28,7 +28,7 @@ pub struct Quiesce {
     pub drained: u32,
     /// Out: operations that had not completed when time was over, and may be lost; may be too high.
     pub in_flight: u32,
-    /// Out: what became of the cache flush, as [`flush_number`] has it.
+    /// Out: what became of the cache flush, as [`Flush::as_u32`] has it.
     pub flush: u32,
     /// Out: errno, positive, of writing data and log before; 0: they are written.
     pub error: u32,
@@ -45,35 +45,12 @@ impl Quiesce {
     pub fn set_result(&mut self, result: &PanicQuiesceResult) {
         self.drained = u32::from(result.drained);
         self.in_flight = result.in_flight;
-        self.flush = flush_number(result.flush_issued);
+        self.flush = result.flush_issued.as_u32();
     }
 
     /// Whether everything that the volume had acknowledged when it was called is durable.
     pub fn is_durable(&self) -> bool {
-        self.drained == 1 && self.error == 0 && self.flush == flush_number(Flush::Ok)
-    }
-}
-
-/// Number of an outcome: 0 not attempted, 1 completed, 2 failed, 3 time-out, 4 refused.
-pub const fn flush_number(flush: Flush) -> u32 {
-    match flush {
-        Flush::NotAttempted => 0,
-        Flush::Ok => 1,
-        Flush::Failed => 2,
-        Flush::Timeout => 3,
-        Flush::Refused => 4,
-    }
-}
-
-/// The outcome with that number.
-pub const fn flush_from_number(n: u32) -> Option<Flush> {
-    match n {
-        0 => Some(Flush::NotAttempted),
-        1 => Some(Flush::Ok),
-        2 => Some(Flush::Failed),
-        3 => Some(Flush::Timeout),
-        4 => Some(Flush::Refused),
-        _ => None,
+        self.drained == 1 && self.error == 0 && self.flush == Flush::Ok.as_u32()
     }
 }
 
@@ -101,8 +78,8 @@ mod tests {
 
     #[test]
     fn flush_numbers_go_back_and_forth() {
-        let known = (0..5).filter_map(flush_from_number).map(flush_number);
-        assert!(known.eq(0..5));
-        assert_eq!(flush_from_number(5), None);
+        let known = (0..6).filter_map(Flush::from_u32).map(Flush::as_u32);
+        assert!(known.eq(0..6));
+        assert_eq!(Flush::from_u32(6), None);
     }
 }

@@ -121,7 +121,7 @@ where
 
         self.report.reach(Stage::Known);
         self.tell_known(cpu, start, message);
-        if self.report.is_deferred() {
+        if self.report.is_deferred() && self.has_lanes() {
             self.report.reach(Stage::Deferred);
         } else {
             self.finish(start);
@@ -201,6 +201,11 @@ where
         (0..SLOTS as u32)
             .zip(slots)
             .filter(|(_, slot)| slot.state() != SlotState::Free)
+    }
+
+    /// Whether there is any device to ask; without one nothing can hang.
+    fn has_lanes(&self) -> bool {
+        self.mounted().any(|(_, slot)| slot.lane().is_some())
     }
 
     /// Volumes that are mounted or on their way.

@@ -219,7 +219,7 @@ impl Progress {
     }
 
     pub(super) fn flush(&self) -> Flush {
-        Flush::from_u32(self.flush.load(Relaxed))
+        Flush::from_u32(self.flush.load(Relaxed)).unwrap_or(Flush::Refused)
     }
 
     pub(super) fn set_flush(&self, flush: Flush) {

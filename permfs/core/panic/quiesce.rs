@@ -20,7 +20,7 @@ pub enum Flush {
 }
 
 impl Flush {
-    /// Number in the static report.
+    /// Number in the static report, and in the result of `PERMFS_IOC_QUIESCE`.
     pub const fn as_u32(self) -> u32 {
         match self {
             Flush::NotAttempted => 0,
@@ -32,16 +32,17 @@ impl Flush {
         }
     }
 
-    #[cfg(permfs_panic)]
-    pub(super) const fn from_u32(n: u32) -> Self {
-        match n {
+    /// The outcome with that number.
+    pub const fn from_u32(n: u32) -> Option<Self> {
+        Some(match n {
             0 => Flush::NotAttempted,
             1 => Flush::Pending,
             2 => Flush::Ok,
             3 => Flush::Failed,
             4 => Flush::Timeout,
-            _ => Flush::Refused,
-        }
+            5 => Flush::Refused,
+            _ => return None,
+        })
     }
 
     /// Name as printed in panic lines.

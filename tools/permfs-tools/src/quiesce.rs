@@ -6,7 +6,7 @@ use std::{fs::File, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{anyhow, Context, Result};
 use permfs_core::{
-    ioctl::{flush_from_number, Quiesce, QUIESCE_DEFAULT_MS, QUIESCE_MAX_MS},
+    ioctl::{Quiesce, QUIESCE_DEFAULT_MS, QUIESCE_MAX_MS},
     panic::Flush,
 };
 use rustix::io::Errno;
@@ -57,7 +57,7 @@ impl Outcome {
             durable: arg.is_durable(),
             drained: arg.drained == 1,
             in_flight: arg.in_flight,
-            flush: flush_from_number(arg.flush).map_or("unknown", Flush::name),
+            flush: Flush::from_u32(arg.flush).map_or("unknown", Flush::name),
             error: error.map(|e| std::io::Error::from(e).to_string()),
             elapsed_ns: arg.elapsed_ns,
             epoch: arg.epoch,
