@@ -12,8 +12,8 @@ use permfs_core::{
     alloc::{Event, EventKind},
     crc::crc32c,
     panic::{
-        install_panic_hooks, After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot,
-        PanicStrategy, SlotGuard, TASK_LEN,
+        install_panic_hooks, After, Context, LaneOp, PanicDevices, PanicHalt, PanicLogger,
+        PanicMachine, PanicReboot, PanicSettings, SlotGuard, TASK_LEN,
     },
 };
 use proptest::prelude::*;
@@ -70,13 +70,41 @@ impl PanicMachine for &Host {
     fn relax(&self) {}
 }
 
+/// No volume here is told of a lane, so nobody may ask for one.
+struct NoLanes;
+
+impl PanicDevices for NoLanes {
+    fn collect(&self, lane: u32) -> Option<u32> {
+        unreachable!("lane {lane}")
+    }
+    fn refusal(&self, lane: u32) -> Option<&'static str> {
+        unreachable!("lane {lane}")
+    }
+    fn stage(&self, lane: u32, _: usize, _: &[u8]) -> bool {
+        unreachable!("lane {lane}")
+    }
+    fn peek(&self, lane: u32, _: usize, _: &mut [u8]) -> bool {
+        unreachable!("lane {lane}")
+    }
+    fn submit(&self, lane: u32, _: LaneOp) -> Result<(), &'static str> {
+        unreachable!("lane {lane}")
+    }
+    fn poll(&self, lane: u32) -> Option<Result<(), i32>> {
+        unreachable!("lane {lane}")
+    }
+    fn abandon(&self, lane: u32) {
+        unreachable!("lane {lane}")
+    }
+}
+
 /// The lines of the one panic that a process can have.
 fn lines() -> &'static [String] {
     static LINES: OnceLock<Vec<String>> = OnceLock::new();
     LINES.get_or_init(|| {
         let host = Host::default();
-        let strategy = PanicStrategy::Kernel;
-        let hooks = install_panic_hooks(&host, &host, &host, &host, strategy).expect("first");
+        let settings = PanicSettings::DEFAULT;
+        let hooks = install_panic_hooks(&host, &host, &host, &host, NoLanes, settings);
+        let hooks = hooks.expect("first");
         let busy = SlotGuard::claim(b"vda", &[0x5a; 16]);
         busy.mounted();
         busy.set_epochs(42, 41);
