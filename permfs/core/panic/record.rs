@@ -69,10 +69,11 @@ impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
             .word("strategy", scene.strategy.name())
             .signed("timeout", scene.timeout)
             .dec("vols", volumes.into())
-            .dec("deadline", scene.deadline_ms.into())
-            .flag("defer", scene.deferred)
             .signed("pid", scene.pid)
-            .quoted("comm", text(&scene.task));
+            .quoted("comm", text(&scene.task))
+            // Behind the name: of a long line these are what can be known otherwise.
+            .flag("defer", scene.deferred)
+            .dec("deadline", scene.deadline_ms.into());
         self.print();
     }
 

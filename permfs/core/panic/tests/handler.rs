@@ -32,6 +32,7 @@ fn without_a_volume_it_tells_of_the_panic() {
     assert_eq!((begin.num("cpu"), begin.num("pid")), (1, 4711));
     assert_eq!(begin.text("comm"), b"sh");
     assert_eq!(begin.num("vols"), 0);
+    assert_eq!((begin.num("defer"), begin.num("deadline")), (0, 500));
     assert_eq!(records[1].text("text"), b"sysrq triggered crash");
     let end = &records[2];
     assert_eq!((end.num("drained"), end.num("inflight")), (1, 0));
@@ -178,6 +179,17 @@ fn a_hostile_message_and_task_name_stay_inside_their_fields() {
     assert_eq!(records[0].get("cut"), "1");
     assert!(message.starts_with(&records[1].text("text")));
     assert_eq!(records[1].get("cut"), "1");
+}
+
+#[test]
+fn a_long_task_name_is_whole() {
+    let mut world = World::new();
+    world.machine.task = *b"kworker/u16:3-x\0";
+    world.machine.context = Context(Context::HARDIRQ);
+    world.machine.clock.set(31_536_000_000_000_000);
+    let begin = &world.panics(b"x")[0];
+    assert_eq!(begin.text("comm"), b"kworker/u16:3-x");
+    assert_eq!(begin.get("cut"), "1");
 }
 
 #[test]
