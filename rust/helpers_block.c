@@ -200,8 +200,8 @@ void vfs_helper_queue_complete_here(struct request_queue *q)
 
 bool vfs_helper_queue_is_going(const struct request_queue *q)
 {
-	return blk_queue_dying(q) || percpu_ref_is_dying((struct percpu_ref *)&q->q_usage_counter) ||
-	       READ_ONCE(q->mq_freeze_depth);
+	return blk_queue_dying(q) || READ_ONCE(q->mq_freeze_depth) ||
+	       percpu_ref_is_dying((struct percpu_ref *)&q->q_usage_counter);
 }
 
 /*
@@ -241,8 +241,8 @@ void vfs_helper_queue_prepare_at_panic(struct request_queue *q)
 
 /*
  * The plug's spare requests are left alone: the task may have been stopped while changing them. So
- * is the I/O scheduler: with one, a request has only a tag of the scheduler's until it is dispatched,
- * and this one goes to the driver, which needs one of the driver's.
+ * is the I/O scheduler: with one, a request has only a tag of the scheduler's until it is
+ * dispatched, and this one goes to the driver, which needs one of the driver's.
  */
 struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf)
 {
@@ -294,7 +294,9 @@ int vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
 void *vfs_helper_alloc_dma_pages(unsigned int order)
 {
 	/* Below 4 GiB, so that no device needs the memory bounced. */
-	return (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO | __GFP_DMA32 | __GFP_NOWARN, order);
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_DMA32 | __GFP_NOWARN;
+
+	return (void *)__get_free_pages(gfp, order);
 }
 
 void vfs_helper_free_pages(void *addr, unsigned int order)

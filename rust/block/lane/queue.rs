@@ -219,7 +219,7 @@ impl Place {
             let softirq = bindings::vfs_helper_in_softirq();
             Self {
                 nmi: bindings::vfs_helper_in_nmi(),
-                locked: depth < 0 || depth > PANIC_DEPTH,
+                locked: !(0..=PANIC_DEPTH).contains(&depth),
                 interrupt: softirq || bindings::vfs_helper_in_hardirq(),
                 softirq,
                 submits: bindings::vfs_helper_current_does_io(),

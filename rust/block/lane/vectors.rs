@@ -74,14 +74,14 @@ impl Vector {
     /// In panic context, outside of NMIs, and the driver was proven to stand it: the handler takes
     /// no lock but irq-safe ones.
     pub(super) unsafe fn call(&self) -> Call {
-        match self.state() {
-            // SAFETY: By the contract. It is registered, as `state` has just seen, with this
-            // `dev_id`; interrupts are off as they are in a handler; nobody is in the middle of it.
-            Call::Called(_) => {
-                Call::Called(unsafe { bindings::vfs_helper_irq_call(&self.irq, self.number) })
-            }
-            other => other,
+        let state = self.state();
+        if !matches!(state, Call::Called(_)) {
+            return state;
         }
+        // SAFETY: By the contract. It is registered with this `dev_id`, as `state` has just seen;
+        // interrupts are off as they are in a handler; nobody is in the middle of it.
+        let did = unsafe { bindings::vfs_helper_irq_call(&self.irq, self.number) };
+        Call::Called(did)
     }
 }
 

@@ -82,3 +82,36 @@ impl Way {
         !matches!(self, Self::None(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_none_are_the_reasons() {
+        let reasons = [
+            Reason::Off,
+            Reason::NotMq,
+            Reason::Driver,
+            Reason::Format,
+            Reason::ReadOnly,
+            Reason::AreaSmall,
+            Reason::Scheduler,
+            Reason::Vectors,
+            Reason::QueueShared,
+        ];
+        for reason in reasons {
+            let way = Way::None(reason);
+            assert_eq!(way.name(), format!("none:{}", reason.name()));
+            assert!(!way.works());
+        }
+        for way in [
+            Way::VirtioPoll,
+            Way::VirtioShared,
+            Way::NvmePoll,
+            Way::NvmeReap,
+        ] {
+            assert!(way.works() && !way.name().starts_with("none"));
+        }
+    }
+}
