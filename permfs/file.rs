@@ -33,6 +33,9 @@ impl FileOperations for PermFs {
         }
         let sb = dir.super_block();
         let mount = sb.data();
+        if mount.engine().disk().is_shut_down() {
+            return Err(EIO);
+        }
         loop {
             // `emit` may fault, and the fault may come back here for the volume's lock: copy first.
             let mut batch = KVec::with_capacity(READDIR_BATCH, GFP_KERNEL)?;
