@@ -10,7 +10,7 @@ vm_status 0 --disk 128M -- "
 	mount -t permfs /dev/vda /mnt || exit 1
 	begin=\$(cut -d. -f1 /proc/uptime) before=\$(tail)
 	for i in {1..40}; do
-		mkdir /mnt/\$i && (cd /mnt/\$i && : >{a..z}{1..4} && sync .) || exit 1
+		mkdir /mnt/\$i && (cd /mnt/\$i && touch {a..z}{1..4} && sync .) || exit 1
 		[ \$(tail) = \$before ] || break
 	done
 	took=\$((\$(cut -d. -f1 /proc/uptime) - begin))
