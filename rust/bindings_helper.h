@@ -14,6 +14,7 @@
 #include <linux/fserror.h>
 #include <linux/interrupt.h>
 #include <linux/iomap.h>
+#include <linux/irq_work.h>
 #include <linux/kdebug.h>
 #include <linux/kexec.h>
 #include <linux/kmsg_dump.h>
@@ -25,8 +26,10 @@
 #include <linux/pstore.h>
 #include <linux/reboot.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/stacktrace.h>
 #include <linux/statfs.h>
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
@@ -211,6 +214,14 @@ int vfs_helper_current_pid(void);
 void vfs_helper_current_comm(char *buf, size_t len);
 bool vfs_helper_kexec_crash_loaded(void);
 void vfs_helper_cpu_relax(void);
+
+struct task_struct *vfs_helper_current(void);
+struct task_struct *vfs_helper_get_current_task(void);
+bool vfs_helper_is_exiting(struct task_struct *task, bool was);
+void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
+bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
+unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs);
+bool vfs_helper_within_module(unsigned long addr, const struct module *mod);
 
 /* helpers_block.c */
 struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);

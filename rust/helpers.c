@@ -646,3 +646,46 @@ void vfs_helper_cpu_relax(void)
 {
 	cpu_relax();
 }
+
+struct task_struct *vfs_helper_current(void)
+{
+	return current;
+}
+
+struct task_struct *vfs_helper_get_current_task(void)
+{
+	return get_task_struct(current);
+}
+
+/* Whether a task is on its way out or, if it was that before already, dead. */
+bool vfs_helper_is_exiting(struct task_struct *task, bool was)
+{
+	return was ? READ_ONCE(task->exit_state) : READ_ONCE(task->flags) & PF_EXITING;
+}
+
+void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *))
+{
+	init_irq_work(work, func);
+}
+
+bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs)
+{
+	return schedule_delayed_work(work, msecs_to_jiffies(msecs));
+}
+
+unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs)
+{
+	return regs ? instruction_pointer((struct pt_regs *)regs) : 0;
+}
+
+bool vfs_helper_within_module(unsigned long addr, const struct module *mod)
+{
+	/* within_module() by pointer: on the array, UBSAN would put a report into the panic path. */
+	const struct module_memory *mem = mod->mem;
+	unsigned int i;
+
+	for (i = 0; i < MOD_MEM_NUM_TYPES; i++)
+		if (addr - (unsigned long)mem[i].base < mem[i].size)
+			return true;
+	return false;
+}

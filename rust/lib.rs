@@ -50,6 +50,7 @@ pub mod iomap;
 pub mod kmsg;
 pub mod module_param;
 pub mod panic;
+pub mod poison;
 pub mod printk;
 pub mod pstore;
 pub mod reboot;

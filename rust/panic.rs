@@ -60,6 +60,10 @@ pub trait Notifier: Send + Sync {
 }
 
 /// An oops or another exception (`struct die_args`).
+///
+/// # Invariants
+///
+/// It exists during the notifier's call, which is in an RCU read-side section. `regs` is null or valid.
 pub struct Die<'a> {
     /// `DIE_*`; [`Die::OOPS`] is the one that kills.
     pub kind: u32,
@@ -71,12 +75,32 @@ pub struct Die<'a> {
     pub trap: i32,
     /// The signal that a user task would have got.
     pub signal: i32,
+    regs: *const bindings::pt_regs,
 }
 
 impl Die<'_> {
     /// The kernel oopsed.
     pub const OOPS: u32 = bindings::die_val_DIE_OOPS;
+
+    /// Whether code of `module` was running, or had called what was.
+    #[inline]
+    pub fn concerns(&self, module: &ThisModule) -> bool {
+        // SAFETY: By the type invariant.
+        let ip = unsafe { bindings::vfs_helper_instruction_pointer(self.regs) };
+        let within = |&ip: &usize| {
+            // SAFETY: `ThisModule` is that of a module which is loaded.
+            unsafe { bindings::vfs_helper_within_module(ip, module.as_ptr()) }
+        };
+        let mut stack = [0usize; STACK_ENTRIES];
+        // SAFETY: There is room for so many entries. The unwinder is the one that the oops is printed with.
+        unsafe { bindings::stack_trace_save(stack.as_mut_ptr(), STACK_ENTRIES as u32, 0) };
+        // First comes how the notifier was called, which may be by this very module; then where it happened.
+        within(&ip) || stack.iter().skip_while(|&&at| at != ip).any(within)
+    }
 }
+
+/// Return addresses that are looked at, those of the notifier included.
+const STACK_ENTRIES: usize = 64;
 
 /// Hears of exceptions.
 pub trait DieNotifier: Send + Sync {
@@ -239,6 +263,8 @@ impl<N: DieNotifier> DieRegistration<N> {
             error: args.err as i64,
             trap: args.trapnr,
             signal: args.signr,
+            // INVARIANT: `notify_die()` holds the RCU read lock and has valid registers, if any.
+            regs: args.regs,
         });
         bindings::NOTIFY_DONE as c_int
     }
