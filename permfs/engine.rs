@@ -13,16 +13,20 @@ use crate::{
 };
 use core::ops::{Deref, DerefMut};
 use kernel::{
-    new_mutex,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
-        lock::{mutex::MutexBackend, Guard},
-        Mutex,
+        atomic::{Acquire, Atomic, Relaxed, Release}, //
     },
 };
-use permfs_core::{device::BlockDevice, volume::Volume};
-use vfs::scope::NoFs;
+use permfs_core::{device::BlockDevice, panic::VOLUMES, volume::Volume};
+use vfs::{
+    new_poison_mutex,
+    poison::{PoisonGuard, PoisonMutex},
+    scope::NoFs,
+};
+
+/// Number for a volume without a slot.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 /// Home blocks written in one go.
 const CHECKPOINT_BATCH: usize = 256;
@@ -32,10 +36,12 @@ const CHECKPOINT_BATCH: usize = 256;
 pub(crate) struct Engine {
     /// One committer or checkpointer at a time: the store has one sealed epoch at most.
     #[pin]
-    commit: Mutex<()>,
+    commit: PoisonMutex<()>,
     #[pin]
-    volume: Mutex<Volume<Disk>>,
+    volume: PoisonMutex<Volume<Disk>>,
     disk: Disk,
+    /// Number of the volume's slot.
+    number: u32,
     /// The newest durable epoch.
     durable: Atomic<u64>,
     /// The log has so little room left that a checkpoint should make some.
@@ -46,7 +52,7 @@ pub(crate) struct Engine {
 /// reclaim may evict an inode, and that takes this very lock.
 pub(crate) struct VolumeGuard<'a> {
     // Unlocked first: fields drop in this order.
-    guard: Guard<'a, Volume<Disk>, MutexBackend>,
+    guard: PoisonGuard<'a, Volume<Disk>>,
     _no_fs: NoFs,
 }
 
@@ -66,28 +72,57 @@ impl DerefMut for VolumeGuard<'_> {
 }
 
 impl Engine {
-    pub(crate) fn new(volume: Volume<Disk>, disk: Disk) -> impl PinInit<Self> {
+    /// `number` is that of the volume's slot, [`NO_SLOT`] if it has none: should a task die with one
+    /// of the locks, that volume has failed.
+    pub(crate) fn new(volume: Volume<Disk>, disk: Disk, number: u32) -> impl PinInit<Self> {
         pin_init!(Self {
-            commit <- new_mutex!((), "permfs::commit"),
-            volume <- new_mutex!(volume, "permfs::volume"),
+            commit <- new_poison_mutex!((), "permfs::commit", number),
+            volume <- new_poison_mutex!(volume, "permfs::volume", number),
             disk,
+            number,
             durable: Atomic::new(0),
             full: Atomic::new(false),
         })
     }
 
-    pub(crate) fn volume(&self) -> VolumeGuard<'_> {
+    /// Number of the volume's slot, or [`NO_SLOT`].
+    #[cfg(permfs_panic)]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Locks the volume. Errors: `EIO` if a task has died with it in its hands.
+    pub(crate) fn volume(&self) -> Result<VolumeGuard<'_>> {
         let no_fs = NoFs::enter();
-        VolumeGuard {
-            guard: self.volume.lock(),
+        Ok(VolumeGuard {
+            guard: self.volume.lock()?,
             _no_fs: no_fs,
+        })
+    }
+
+    /// Whether every change and every request fails from now on: the volume was shut down, or a task
+    /// has died in the middle of a change.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.disk.is_shut_down() || self.volume.is_poisoned() || self.commit.is_poisoned()
+    }
+
+    /// The unmount of a volume that [has failed](Self::has_failed): nothing is written.
+    pub(crate) fn give_up(&self) {
+        // A poisoned volume stays in memory as it is, and its slot with it.
+        if self.volume.is_poisoned() {
+            let slot = usize::try_from(self.number).ok();
+            if let Some(slot) = slot.and_then(|number| VOLUMES.slots().get(number)) {
+                slot.retire();
+            }
         }
     }
 
     /// From now on every request to the device and every change in memory fails with `EIO`.
     pub(crate) fn shut_down(&self) {
         self.disk.shut_down();
-        self.volume().store().fail();
+        if let Ok(mut volume) = self.volume() {
+            volume.store().fail();
+        }
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -114,7 +149,7 @@ impl Engine {
             return Err(EIO);
         }
         if self.durable.load(Acquire) < epoch {
-            let committer = self.commit.lock();
+            let committer = self.commit.lock()?;
             if self.durable.load(Acquire) < epoch {
                 return self.commit_running();
             }
@@ -128,14 +163,14 @@ impl Engine {
 
     /// Makes everything durable.
     pub(crate) fn commit(&self) -> Result {
-        let epoch = self.volume().store().running_epoch();
+        let epoch = self.volume()?.store().running_epoch();
         self.commit_through(epoch)
     }
 
     /// Closes the running epoch and writes it. `commit` is held.
     fn commit_running(&self) -> Result {
         let sealed = {
-            let mut volume = self.volume();
+            let mut volume = self.volume()?;
             let store = volume.store();
             let sealed = store.seal()?;
             if sealed.is_none() {
@@ -152,7 +187,7 @@ impl Engine {
         fault::at(Point::Commit);
         let outcome = sealed.write(&self.disk);
         let discards = {
-            let mut volume = self.volume();
+            let mut volume = self.volume()?;
             let store = volume.store();
             let outcome = store.complete(sealed, outcome);
             self.durable.store(store.durable_epoch(), Release);
@@ -167,26 +202,26 @@ impl Engine {
             // Advice to the device: a refusal changes nothing.
             let _ = self.disk.discard(block, u64::from(len));
         }
-        self.volume().store().discards_done(discards);
+        self.volume()?.store().discards_done(discards);
         Ok(())
     }
 
     /// Writes home what is committed, and gives its log space back.
     pub(crate) fn checkpoint(&self) -> Result {
-        let _committer = self.commit.lock();
+        let _committer = self.commit.lock()?;
         self.commit_running()?;
         loop {
             let batch = self
-                .volume()
+                .volume()?
                 .store()
                 .begin_checkpoint_batch(CHECKPOINT_BATCH)?;
             let Some(batch) = batch else { break };
             let outcome = batch.write(&self.disk);
-            self.volume()
+            self.volume()?
                 .store()
                 .finish_checkpoint_batch(batch, outcome)?;
         }
-        let mut volume = self.volume();
+        let mut volume = self.volume()?;
         volume.store().advance_tail()?;
         self.full.store(volume.store().wants_checkpoint(), Relaxed);
         Ok(())

@@ -70,13 +70,14 @@ impl Mount {
     }
 
     fn fail(&self, sb: &SuperBlock<PermFs>, what: &str, error: Error) {
-        // The gate of a panic or shutdown fails everything; that is no new damage.
-        if self.engine().disk().is_shut_down() || self.policy().failed.xchg(true, Relaxed) {
+        // The gate of a panic, a shutdown or an oops fails everything; that is no new damage.
+        if self.engine().has_failed() || self.policy().failed.xchg(true, Relaxed) {
             return;
         }
         let action = self.policy().get();
         let (id, errors) = (sb.id(), action.name());
-        match self.engine().volume().take_report() {
+        let volume = self.engine().volume();
+        match volume.ok().and_then(|mut volume| volume.take_report()) {
             Some(r) => pr_err!(
                 "({id}): {error:?}: {}, inode {}, block {}; errors={errors}\n",
                 r.what,

@@ -41,7 +41,7 @@ impl FileOperations for PermFs {
             let mut batch = KVec::with_capacity(READDIR_BATCH, GFP_KERNEL)?;
             let from = ctx.pos().max(FIRST_COOKIE);
             let mut failed = None;
-            let outcome = mount.engine().volume().readdir(
+            let outcome = mount.engine().volume()?.readdir(
                 dir.ino(),
                 from,
                 |name, ino, kind, next| match list(&mut batch, name, ino, kind, next) {

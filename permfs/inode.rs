@@ -99,7 +99,7 @@ pub(crate) fn iget(sb: &SuperBlock<PermFs>, ino: u64) -> Result<IRef<'_, PermFs>
         Lookup::Cached(inode) => Ok(inode),
         Lookup::New(mut inode) => {
             let mount = sb.data();
-            let mut volume = mount.engine().volume();
+            let mut volume = mount.engine().volume()?;
             let record = volume.iget(ino)?;
             // Its last change may not be durable yet: an fsync must not take it for one that is.
             inode.data().changed_in(&mut volume);
@@ -163,7 +163,7 @@ pub(crate) fn write_inode(inode: &Inode<PermFs>) -> Result {
     if attr == state.logged {
         return Ok(());
     }
-    let mut volume = mount.engine().volume();
+    let mut volume = mount.engine().volume()?;
     let outcome = volume.set_attr(inode.ino(), &attr);
     data.changed_in(&mut volume);
     drop(volume);
@@ -179,7 +179,10 @@ pub(crate) fn evict(inode: &Inode<PermFs>) {
     crate::iomap::forget_all(inode);
     if inode.nlink() == 0 && !sb.is_read_only() {
         let _write = sb.start_intwrite();
-        let outcome = mount.engine().volume().evict(inode.ino());
+        let outcome = mount
+            .engine()
+            .volume()
+            .and_then(|mut volume| volume.evict(inode.ino()));
         // Nobody is left to tell: the volume's error policy is all. The orphan tree still has the
         // inode, so the next mount tries again.
         let _ = mount.check(sb, outcome);

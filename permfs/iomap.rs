@@ -113,7 +113,7 @@ impl Op<'_> {
         let place = self
             .mount
             .engine()
-            .volume()
+            .volume()?
             .map(self.inode.ino(), logical, max);
         let place = self.mount.check(self.inode.super_block(), place)?;
         Ok(match place {
@@ -135,7 +135,7 @@ impl Op<'_> {
     /// Promises space for a hole that is about to be written through the page cache.
     fn delay(&mut self, hole: Mapping) -> Result<Mapping> {
         let (first, len) = (hole.offset / BLOCK, hole.len / BLOCK);
-        let volume = self.mount.engine().volume();
+        let volume = self.mount.engine().volume()?;
         volume.reserve_space(len)?;
         // The range was a hole in both maps, so every block of it is new; on an error none is in.
         if let Err(e) = self.state.map.delay(first, len) {
@@ -150,7 +150,7 @@ impl Op<'_> {
     fn choose(&mut self, want: Blocks, promised: bool) -> Result<Mapping> {
         let logical = u32::try_from(want.first).map_err(|_| EFBIG)?;
         let len = u32::try_from(want.len().min(CHOOSE_MAX)).map_err(|_| EFBIG)?;
-        let mut volume = self.mount.engine().volume();
+        let mut volume = self.mount.engine().volume()?;
         let (phys, len) = volume.reserve_extent(self.inode.ino(), logical, len, promised)?;
         if let Err(e) = self.state.map.choose(want.first, u64::from(len), phys) {
             // As it was: the blocks go back and, if they had kept a promise, it is made again.
@@ -180,7 +180,7 @@ impl Op<'_> {
         })?;
         let grown = (end > self.state.disk_size).then_some(end);
         if runs.is_empty() && grown.is_none() {
-            self.mount.engine().volume().store().note_data_written();
+            self.mount.engine().volume()?.store().note_data_written();
             return Ok(());
         }
         self.state.map.take(blocks.first, blocks.len(), |_| ())?;
@@ -193,7 +193,7 @@ impl Op<'_> {
     fn enter(&mut self, runs: &[Run], grown: Option<u64>) -> Result {
         let ino = self.inode.ino();
         let mtime = Some(inode::time(self.inode.mtime()));
-        let mut volume = self.mount.engine().volume();
+        let mut volume = self.mount.engine().volume()?;
         volume.store().note_data_written();
         let mut outcome = Ok(());
         for (i, run) in runs.iter().enumerate() {
@@ -231,7 +231,7 @@ impl Op<'_> {
 
     /// Drops all that is known of `blocks` in the write map.
     fn forget(&mut self, blocks: Blocks) -> Result {
-        let mut volume = self.mount.engine().volume();
+        let mut volume = self.mount.engine().volume()?;
         self.state
             .map
             .take(blocks.first, blocks.len(), |run| match run.state {
@@ -308,7 +308,7 @@ impl IomapOperations for PermFs {
         let _ = locked(inode, |op| {
             let (first, end) = (start.div_ceil(BLOCK), end.div_ceil(BLOCK));
             let dropped = op.state.map.undelay(first, end.saturating_sub(first))?;
-            op.mount.engine().volume().unreserve_space(dropped);
+            op.mount.engine().volume()?.unreserve_space(dropped);
             Ok(())
         });
     }
@@ -367,7 +367,7 @@ impl Op<'_> {
     /// The data write of these bytes failed: blocks chosen for them are given back.
     fn forget_failed(&mut self, pos: u64, len: u64) -> Result {
         let blocks = Blocks::touching(pos, len);
-        let mut volume = self.mount.engine().volume();
+        let mut volume = self.mount.engine().volume()?;
         self.state
             .map
             .take_chosen(blocks.first, blocks.len(), |run| {

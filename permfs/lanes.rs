@@ -83,9 +83,12 @@ fn make(volume: &Volume<Disk>, disk: &Disk) -> Result<Lane, LaneInfo> {
     })
 }
 
-/// The lane is not to be used any more, and may be dropped.
-pub(crate) fn close(volume: &mut Volume<Disk>) {
-    volume.store().slot().set_lane(&GONE);
+/// The lane of the volume in slot `number` is not to be used any more, and may be dropped.
+pub(crate) fn close(number: u32) {
+    let at = usize::try_from(number).ok();
+    if let Some(slot) = at.and_then(|at| VOLUMES.slots().get(at)) {
+        slot.set_lane(&GONE);
+    }
 }
 
 /// The lanes, by number, inside a panic.

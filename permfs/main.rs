@@ -23,6 +23,8 @@ mod iomap;
 #[cfg(permfs_panic)]
 mod lanes;
 mod namei;
+#[cfg(permfs_panic)]
+mod oops;
 mod options;
 #[cfg(permfs_panic)]
 mod panic;

@@ -35,7 +35,7 @@ fn create<'a>(
 ) -> Result<New<'a, PermFs>> {
     let sb = dir.super_block();
     let mount = sb.data();
-    let ino = mount.engine().volume().allocate_ino();
+    let ino = mount.engine().volume()?.allocate_ino();
     let mut inode = sb.new_inode(ino)?;
     // Owner and mode follow the kernel's rules (idmap, set-group-ID folders): it sets, we record.
     inode.init_owner(idmap, dir, what.mode)?;
@@ -52,7 +52,7 @@ fn create<'a>(
         now: inode::time(inode.set_ctime_current()),
         generation: mount.next_generation(),
     };
-    let mut volume = mount.engine().volume();
+    let mut volume = mount.engine().volume()?;
     let outcome = volume.create(dir.ino(), dentry.name(), &new);
     dir.data().changed_in(&mut volume);
     inode.data().changed_in(&mut volume);
@@ -67,7 +67,7 @@ fn create<'a>(
 fn refresh(mount: &Mount, inode: &Inode<PermFs>) -> Result {
     let data = inode.data();
     let mut state = data.state();
-    let record = mount.engine().volume().iget(inode.ino())?;
+    let record = mount.engine().volume()?.iget(inode.ino())?;
     let attr = &record.attr;
     inode.set_nlink(attr.nlink);
     inode.set_ctime(inode::timespec(attr.ctime));
@@ -93,7 +93,7 @@ fn remove(
     let sb = dir.super_block();
     let mount = sb.data();
     let now = inode::time(dir.set_ctime_current());
-    let mut volume = mount.engine().volume();
+    let mut volume = mount.engine().volume()?;
     let outcome = operation(&mut volume, now);
     dir.data().changed_in(&mut volume);
     inode.data().changed_in(&mut volume);
@@ -108,7 +108,7 @@ impl InodeOperations for PermFs {
     fn lookup<'a>(dir: &'a Inode<Self>, dentry: &Dentry<Self>) -> Result<Option<IRef<'a, Self>>> {
         let sb = dir.super_block();
         let mount = sb.data();
-        let outcome = mount.engine().volume().lookup(dir.ino(), dentry.name());
+        let outcome = mount.engine().volume()?.lookup(dir.ino(), dentry.name());
         let Some(ino) = mount.check(sb, outcome)? else {
             return Ok(None);
         };
@@ -204,7 +204,7 @@ impl InodeOperations for PermFs {
         };
         let changed: [Option<&Inode<Self>>; 4] =
             [Some(r.old_dir), Some(r.new_dir), Some(r.inode), r.target];
-        let mut volume = mount.engine().volume();
+        let mut volume = mount.engine().volume()?;
         let outcome = volume.rename(
             r.old_dir.ino(),
             r.old.name(),
@@ -275,7 +275,7 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
     let now = inode::time(inode.set_ctime_current());
     let data = inode.data();
     let mut state = data.state();
-    let mut volume = mount.engine().volume();
+    let mut volume = mount.engine().volume()?;
     let outcome = volume.truncate(inode.ino(), size, now);
     data.changed_in(&mut volume);
     let blocks = volume.iget(inode.ino()).map(|record| record.attr.blocks);

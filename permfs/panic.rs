@@ -8,6 +8,7 @@
 use crate::{
     fault,
     lanes::{Lanes, Later},
+    oops::Containment,
     params::Settings,
     pstore::Pstore,
 };
@@ -17,7 +18,7 @@ use permfs_core::panic::{
     PanicMachine, PanicReboot, PanicSettings, TASK_LEN,
 };
 use vfs::{
-    panic::{self, clock, Notifier, Registration},
+    panic::{self, clock, DieRegistration, Notifier, Registration},
     printk::{self, Level},
 };
 
@@ -26,7 +27,7 @@ const HALT: i32 = 0;
 /// `kernel.panic` that makes the kernel reboot at once.
 const REBOOT_NOW: i32 = -1;
 
-struct Kernel;
+pub(crate) struct Kernel;
 
 impl PanicLogger for Kernel {
     fn print_line(&self, line: &[u8]) {
@@ -158,6 +159,8 @@ pub(crate) struct Hooks {
     _pstore: Pstore,
     _later: Later,
     #[pin]
+    oopses: DieRegistration<Containment>,
+    #[pin]
     registration: Registration<Hook>,
 }
 
@@ -167,6 +170,7 @@ impl Hooks {
         let handler = Handler::install(&settings)?;
         Ok(try_pin_init!(Self {
             registration <- Registration::new(Hook(handler.clone())),
+            oopses <- DieRegistration::new(Containment),
             _later: Later::new(handler.clone())?,
             _pstore: Pstore::new(handler, settings.pstore),
         }))

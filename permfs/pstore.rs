@@ -10,15 +10,12 @@
 //!
 //! Lock order: `BACKEND`, pstore's own (the folder of `/sys/fs/pstore`, `read_mutex`), `MEMBERS`.
 
-use crate::{disk::Disk, panic::Handler, params::PstoreMode};
+use crate::{disk::Disk, engine::NO_SLOT, panic::Handler, params::PstoreMode};
 use kernel::{
     prelude::*,
     sync::Arc,
 };
-use permfs_core::panic::{
-    area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState},
-    VolumeSlot, VOLUMES,
-};
+use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
 use permfs_core::volume::Volume;
 use vfs::{
     kmsg::Reason,
@@ -105,18 +102,14 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Shows the records of the volume in `slot`, whose lane is there if it has one. Nothing if there is
+    /// Shows the records of the volume in slot `number`, whose lane is there if it has one. Nothing if there is
     /// no slot, or if the module has no part in pstore.
     ///
     /// Errors: `ENOMEM`. That no backend could be registered is none.
-    pub(crate) fn new(
-        slot: Option<&'static VolumeSlot>,
-        volume: &Volume<Disk>,
-        disk: &Disk,
-    ) -> Result<Option<Self>> {
-        let Some(number) = slot.and_then(number_of) else {
+    pub(crate) fn new(number: u32, volume: &Volume<Disk>, disk: &Disk) -> Result<Option<Self>> {
+        if number == NO_SLOT {
             return Ok(None);
-        };
+        }
         let geometry = volume.geometry();
         let member = Member {
             number,
@@ -152,14 +145,6 @@ impl Drop for Membership {
             state.renew();
         }
     }
-}
-
-fn number_of(slot: &'static VolumeSlot) -> Option<u32> {
-    let at = VOLUMES
-        .slots()
-        .iter()
-        .position(|s| core::ptr::eq(s, slot))?;
-    u32::try_from(at).ok()
 }
 
 /// The backend.

@@ -6,7 +6,7 @@
 use crate::{lanes, pstore::Membership};
 use crate::{
     disk::Disk,
-    engine::Engine,
+    engine::{Engine, NO_SLOT},
     errors::{self, Policy},
     fault::{self, Point},
     inode::{self, InodeData},
@@ -109,10 +109,9 @@ impl Mount {
     #[cfg(permfs_panic)]
     fn open_lane(&self, sb: &SuperBlock<PermFs>) -> Result {
         let disk = self.engine.disk();
-        let mut volume = self.engine.volume();
+        let mut volume = self.engine.volume()?;
         let lane = lanes::open(&mut volume, disk, false, sb.id());
-        let entry = volume.store().slot().slot();
-        let pstore = Membership::new(entry, &volume, disk);
+        let pstore = Membership::new(self.engine.number(), &volume, disk);
         drop(volume);
         *self.lane.lock() = lane;
         *self.pstore.lock() = pstore?;
@@ -122,7 +121,7 @@ impl Mount {
     /// From here on a panic finds no way to the volume: neither its own record nor pstore's goes there.
     #[cfg(permfs_panic)]
     fn close_lane(&self) {
-        lanes::close(&mut self.engine.volume());
+        lanes::close(self.engine.number());
         drop(self.pstore.lock().take());
         drop(self.lane.lock().take());
     }
@@ -146,17 +145,17 @@ impl Mount {
 
     /// [`Engine::commit`], likewise.
     pub(crate) fn commit(&self, sb: &SuperBlock<PermFs>) -> Result {
-        let epoch = self.engine.volume().store().running_epoch();
+        let epoch = self.engine.volume()?.store().running_epoch();
         self.commit_through(sb, epoch)
     }
 
     /// The background task with number [`task::FLUSH`].
     fn flush(&self, sb: &SuperBlock<PermFs>) -> Option<u32> {
-        if self.engine.disk().is_shut_down() {
+        if self.engine.has_failed() {
             return None;
         }
         let outcome = self.engine.commit().and_then(|()| {
-            if self.engine.volume().store().wants_checkpoint() {
+            if self.engine.volume()?.store().wants_checkpoint() {
                 self.engine.checkpoint()?;
             }
             Ok(())
@@ -187,7 +186,9 @@ impl Mount {
     fn set_options(&self, options: &Options) {
         self.policy.set(options.on_error);
         self.discard.store(options.discard, Relaxed);
-        self.engine.volume().store().set_discard(options.discard);
+        if let Ok(mut volume) = self.engine.volume() {
+            volume.store().set_discard(options.discard);
+        }
     }
 }
 
@@ -247,8 +248,7 @@ impl FileSystem for PermFs {
         sb.set_time_range(i64::MIN, i64::MAX);
 
         let slot = SlotGuard::claim(sb.id().to_bytes(), &[0; 16]);
-        #[cfg(permfs_panic)]
-        let entry = slot.slot();
+        let number = slot.number().unwrap_or(NO_SLOT);
         let disk = Disk::new(sb.block_device(), slot.gate())?;
         let mount_options = MountOptions {
             read_only: sb.is_read_only(),
@@ -267,8 +267,8 @@ impl FileSystem for PermFs {
         #[cfg(permfs_panic)]
         let lane = lanes::open(&mut volume, &disk, sb.is_read_only(), sb.id());
         #[cfg(permfs_panic)]
-        let pstore = Membership::new(entry, &volume, &disk)?;
-        let engine = Arc::pin_init(Engine::new(volume, disk), GFP_KERNEL)?;
+        let pstore = Membership::new(number, &volume, &disk)?;
+        let engine = Arc::pin_init(Engine::new(volume, disk, number), GFP_KERNEL)?;
         let name = CString::try_from_fmt(fmt!("{}", sb.id()))?;
         let quiescer = Arc::pin_init(Quiescer::new(engine.clone(), name), GFP_KERNEL)?;
         let mount = Arc::pin_init(Mount::new(engine, quiescer, options), GFP_KERNEL)?;
@@ -291,7 +291,7 @@ impl FileSystem for PermFs {
         if fc.is_read_only() && !sb.is_read_only() {
             // The VFS has written all files back.
             mount.commit(sb)?;
-            mount.engine.volume().remount_ro()?;
+            mount.engine.volume()?.remount_ro()?;
             #[cfg(permfs_panic)]
             mount.close_lane();
         } else if !fc.is_read_only() && sb.is_read_only() && mount.policy.has_failed() {
@@ -300,7 +300,7 @@ impl FileSystem for PermFs {
             ));
             return Err(EROFS);
         } else if !fc.is_read_only() && sb.is_read_only() {
-            let outcome = mount.engine.volume().remount_rw();
+            let outcome = mount.engine.volume()?.remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;
             #[cfg(permfs_panic)]
             mount.open_lane(sb)?;
@@ -336,8 +336,13 @@ impl SuperOperations for PermFs {
         let mount = sb.data();
         fault::at(Point::Unmount);
         mount.quiescer.close();
-        if !mount.engine.disk().is_shut_down() {
-            let outcome = mount.engine.volume().unmount();
+        if mount.engine.has_failed() {
+            mount.engine.give_up();
+        } else {
+            let outcome = mount
+                .engine
+                .volume()
+                .and_then(|mut volume| volume.unmount());
             if let Err(e) = mount.check(sb, outcome) {
                 pr_err!(
                     "({}): unmount left work to the next mount: {e:?}\n",
@@ -386,7 +391,7 @@ impl SuperOperations for PermFs {
     }
 
     fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs> {
-        let stat = sb.data().engine.volume().statfs();
+        let stat = sb.data().engine.volume()?.statfs();
         Ok(StatFs {
             blocks: stat.blocks,
             blocks_free: stat.blocks_free,
@@ -424,7 +429,7 @@ impl SuperOperations for PermFs {
 
     fn get_parent<'a>(sb: &'a SuperBlock<Self>, child: &Inode<Self>) -> Result<IRef<'a, Self>> {
         let mount = sb.data();
-        let parent = mount.engine.volume().parent(child.ino());
+        let parent = mount.engine.volume()?.parent(child.ino());
         inode::iget(sb, mount.check(sb, parent)?)
     }
 

@@ -41,6 +41,8 @@ mod lane;
 #[cfg(permfs_panic)]
 mod line;
 #[cfg(permfs_panic)]
+mod oops;
+#[cfg(permfs_panic)]
 mod progress;
 #[cfg(permfs_panic)]
 mod record;
@@ -66,6 +68,7 @@ pub use self::{
     handler::PanicHooks,
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
     line::{PanicLineBuffer, LINE_MAX},
+    oops::{slot_bit, slots_in_use, Oops},
     progress::LaneResult,
     report::{allocator_panic_report, PanicReport, Stage, PERMFS_PANIC_REPORT},
     settings::PanicSettings,

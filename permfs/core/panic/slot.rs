@@ -243,8 +243,9 @@ impl VolumeSlot {
         }
     }
 
-    /// The lane is there, or is not any more. The ways are for the panic lines.
-    pub(super) fn set_lane(&self, info: &LaneInfo) {
+    /// The lane is there, or is not any more: for the volume whose slot it is, whatever state that is in.
+    /// The ways are for the panic lines.
+    pub fn set_lane(&self, info: &LaneInfo) {
         self.lane.store(NO_LANE, Release);
         self.facts.set_ways(info.collects, info.writes);
         let lane = info.number.map_or(NO_LANE, |n| n.wrapping_add(1));
@@ -254,6 +255,11 @@ impl VolumeSlot {
 
     pub(super) fn set_area(&self, area: &Area, survey: &Survey) {
         self.facts.set_area(area, survey);
+    }
+
+    /// The volume has gone and could not let go of the slot, which is not used again.
+    pub fn retire(&self) {
+        self.set_state(SlotState::Retired);
     }
 
     pub(super) fn set_state(&self, state: SlotState) {

@@ -90,6 +90,14 @@ impl SlotGuard {
         self.slot
     }
 
+    /// Number of that slot in the table.
+    pub fn number(&self) -> Option<u32> {
+        let slot = self.slot?;
+        let at = |&(_, other): &(u32, &VolumeSlot)| core::ptr::eq(slot, other);
+        let (number, _) = (0..SLOTS as u32).zip(&self.table.slots).find(at)?;
+        Some(number)
+    }
+
     /// Where the allocator puts counters and events.
     pub fn telemetry(&self) -> Option<Telemetry> {
         self.slot.map(VolumeSlot::telemetry)

@@ -8,4 +8,5 @@ mod lane;
 mod line;
 mod log;
 mod mock;
+mod oops;
 mod slots;
