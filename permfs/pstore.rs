@@ -11,10 +11,7 @@
 //! Lock order: `BACKEND`, pstore's own (the folder of `/sys/fs/pstore`, `read_mutex`), `MEMBERS`.
 
 use crate::{disk::Disk, engine::NO_SLOT, panic::Handler, params::PstoreMode};
-use kernel::{
-    prelude::*,
-    sync::Arc,
-};
+use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
 use permfs_core::volume::Volume;
 use vfs::{

@@ -2,8 +2,6 @@
 
 //! Mounting, unmounting, and what concerns the volume as a whole.
 
-#[cfg(permfs_panic)]
-use crate::{lanes, pstore::Membership};
 use crate::{
     disk::Disk,
     engine::{Engine, NO_SLOT},
@@ -14,6 +12,8 @@ use crate::{
     quiesce::{self, Quiescer, RebootBegins, RebootGoesOn, Request},
     PermFs,
 };
+#[cfg(permfs_panic)]
+use crate::{lanes, pstore::Membership};
 #[cfg(permfs_panic)]
 use kernel::{new_mutex, sync::Mutex};
 use kernel::{

@@ -164,7 +164,8 @@ impl Record {
 
     #[cfg(test)]
     pub fn set_owner_writes(&self, writes: bool) {
-        self.claim.store(if writes { OWNER } else { WRITTEN }, Release);
+        self.claim
+            .store(if writes { OWNER } else { WRITTEN }, Release);
     }
     /// Writes the record durably. May be done more than once: the bytes and their place are the same.
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {

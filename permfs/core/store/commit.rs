@@ -137,7 +137,10 @@ impl<D: BlockDevice> Store<D> {
         let block = sector / SECTORS_PER_BLOCK;
         let bytes = builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?;
         let pos = Pos { lsn, epoch };
-        Ok((Record::new(pos, sector, bytes, self.has_unflushed_data()), pos))
+        Ok((
+            Record::new(pos, sector, bytes, self.has_unflushed_data()),
+            pos,
+        ))
     }
 
     /// The record has what the epoch changed: the next epoch begins.

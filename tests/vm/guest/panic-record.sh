@@ -1,19 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: panic-record.sh EXPR...: pstore holds the record of exactly one panic, whole, and each jq expression holds of it
-# (`.` is the panic, as `permfs panic --json` gives it). Prints it, and empties pstore for the next one.
+# usage: panic-record.sh EXPR...: pstore holds the record of exactly one panic; it and what the volumes' panic areas have of the same
+# panic are whole, and each jq expression holds of it (`.` is the panic, as `permfs panic --json` gives it). Prints it, and
+# empties pstore for the next one.
 failed=0
-if ! permfs panic --json /sys/fs/pstore >/tmp/record.json; then
+volumes=()
+for disk in /dev/vd? /dev/nvme?n1 /dev/sd?; do
+	if [ -b "$disk" ] && permfs info "$disk" >/dev/null 2>&1; then volumes+=("$disk"); fi
+done
+if ! permfs panic --json /sys/fs/pstore >/tmp/pstore.json; then
 	echo "no panic in pstore"
 	exit 1
 fi
-permfs panic /sys/fs/pstore
+id=$(jq -r '.panics[0].id' /tmp/pstore.json)
+permfs panic --json /sys/fs/pstore "${volumes[@]}" >/tmp/record.json
 for e in '.complete' "$@"; do
-	if ! jq -e "(.panics | length) == 1 and .damaged_lines == 0 and .unknown_lines == 0 and (.panics[0] | $e)" /tmp/record.json >/dev/null; then
+	if ! jq -e ".damaged_lines == 0 and .unknown_lines == 0 and (.panics[] | select(.id == \"$id\") | $e)" /tmp/record.json >/dev/null; then
 		echo "does not hold: $e"
 		failed=1
 	fi
 done
-[ "$failed" = 0 ] || jq . /tmp/record.json
+if [ "$(jq '.panics | length' /tmp/pstore.json)" != 1 ]; then
+	echo "not one panic in pstore"
+	failed=1
+fi
+if [ "$failed" = 0 ]; then permfs panic /sys/fs/pstore "${volumes[@]}"; else jq . /tmp/record.json; fi
 rm -f /sys/fs/pstore/*
 exit "$failed"
