@@ -55,14 +55,15 @@ disturbed() {
 		sleep 120'
 	wait "$poker" || fail "QEMU did not do it"
 	vm_status 0 --erst "$DIR/store" --disk "$image" -- "
-		$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0].state == \"mounted\"' '.outcome.flush == \"not-attempted\"' $* || exit 1
+		$GUEST/panic-record.sh '.volumes_mounted == 1' '.volumes[0].state == \"mounted\"' $* || exit 1
 		fsck.permfs -n /dev/vda; mount -t permfs /dev/vda /mnt && [ \"\$(cat /mnt/kept)\" = kept ] || exit 1
 		umount /mnt && fsck.permfs -n /dev/vda || exit 1"
 }
 
 disturbed 'sysrq triggered crash' \
 	'{"execute": "send-key", "arguments": {"keys": [{"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "sysrq"}, {"type": "qcode", "data": "c"}]}}' \
-	"$image" "'.context == \"hardirq\"'"
+	"$image" "'.context == \"hardirq\"'" "'.outcome | .drained and .in_flight == 0 and .flush == \"ok\"'" \
+	"'.volumes[0].lane | .result == \"ok\" and .way == \"virtio-shared\"'"
 # Twenty requests a second: some are always in flight.
 disturbed 'NMI: Not continuing' '{"execute": "inject-nmi"}' "$image,throttling.iops-total=20" "'.context == \"nmi\"'" \
-	"'.volumes[0].drain | .drained == false and .in_flight > 0'" "'.outcome | .drained == false and .in_flight > 0'"
+	"'.volumes[0].drain | .drained == false and .in_flight > 0'" "'.outcome | .drained == false and .in_flight > 0 and .flush == \"refused\"'" "'.volumes[0].lane.why == \"nmi\"'"

@@ -25,7 +25,8 @@ vm_panic 'sysrq triggered crash' --erst "$DIR/store" "${disks[@]}" -- "
 		'.volumes[0] | .name == \"vda\" and .uuid == \"00000000-0000-4000-8000-00000000000a\" and .state == \"mounted\"' \
 		'.volumes[0] | .durable_epoch >= 5 and .running_epoch > .durable_epoch' \
 		'.volumes[0].allocator | .shards == 2 and .free_blocks > 20000 and .free_blocks < 32768 and .failed == 0 and .double_frees == 0' \
-		'.volumes[0].drain | .drained and .in_flight == 0 and .flush == \"not-attempted\"' \
+		'.volumes[0].drain | .drained and .in_flight == 0 and .flush == \"pending\"' \
+		'.volumes[0].lane | .result == \"ok\" and .flush == \"ok\" and .sequence == 1' '.outcome.flush == \"ok\"' \
 		'.outcome.elapsed_ns < 1e9' || exit 9
 	for d in a b c; do
 		mkdir /mnt/\$d && mount -t permfs \$([ \$d = c ] && echo -oro) /dev/vd\$d /mnt/\$d || exit 9
@@ -36,8 +37,9 @@ vm_panic 'sysrq triggered crash' --erst "$DIR/store" "${disks[@]}" -- "
 vm_status 0 --erst "$DIR/store" "${disks[@]}" -- "
 	$GUEST/panic-record.sh '.volumes_mounted == 3' '[.volumes[].name] == [\"vda\", \"vdb\", \"vdc\"]' \
 		'[.volumes[].uuid[35:]] == [\"a\", \"b\", \"c\"]' 'all(.volumes[]; .state == \"mounted\" and .drain.drained)' \
-		'.volumes[1].durable_epoch >= 5' '.outcome.drained and .outcome.in_flight == 0' '.outcome.elapsed_ns < 1e9' || exit 9
-	echo \"elapsed: \$(jq '.panics[0].outcome.elapsed_ns / 1e6 | floor' /tmp/record.json) ms for three volumes\"
+		'.volumes[1].durable_epoch >= 5' '[.volumes[].lane.result] == [\"ok\", \"ok\", \"refused\"]' \
+		'.volumes[2].lane.why == \"read-only\"' '.outcome.drained and .outcome.in_flight == 0' '.outcome.elapsed_ns < 1e9' || exit 9
+	echo \"elapsed: \$(jq '.panics[-1].outcome.elapsed_ns / 1e6 | floor' /tmp/record.json) ms for three volumes\"
 	for d in a b c; do fsck.permfs -n /dev/vd\$d; mkdir /mnt/\$d && mount -t permfs /dev/vd\$d /mnt/\$d || exit 1; done
 	[ \"\$(cat /mnt/a/{1..5} | sort | uniq -c | xargs)\" = '5 one' ] && [ \"\$(cat /mnt/b/{1..5} | sort | uniq -c | xargs)\" = '5 two' ] || exit 1
 	umount /mnt/a /mnt/b /mnt/c

@@ -8,7 +8,7 @@ use super::record::{Outcome, Writer};
 use super::report::Entry;
 use super::{
     area::{PstoreMeta, RecordKind},
-    After, Deadline, PanicDevices, PanicHalt, PanicLineBuffer, PanicLogger, PanicMachine,
+    After, Context, Deadline, PanicDevices, PanicHalt, PanicLineBuffer, PanicLogger, PanicMachine,
     PanicQuiesce, PanicReboot, PanicReport, PanicSettings, PanicStrategy, SlotState, Stage,
     VolumeSlot, PERMFS_PANIC_REPORT, SLOTS,
 };
@@ -121,7 +121,7 @@ where
 
         self.report.reach(Stage::Known);
         self.tell_known(cpu, start, message);
-        if self.report.is_deferred() && self.has_lanes() {
+        if self.report.is_deferred() && self.may_hang() {
             self.report.reach(Stage::Deferred);
         } else {
             self.finish(start);
@@ -203,9 +203,11 @@ where
             .filter(|(_, slot)| slot.state() != SlotState::Free)
     }
 
-    /// Whether there is any device to ask; without one nothing can hang.
-    fn has_lanes(&self) -> bool {
-        self.mounted().any(|(_, slot)| slot.lane().is_some())
+    /// Whether what is still to come could hang: not without any device to ask, and not in an NMI, where
+    /// lanes refuse all that takes a lock which others take.
+    fn may_hang(&self) -> bool {
+        let nmi = self.machine.context().0 & Context::NMI != 0;
+        !nmi && self.mounted().any(|(_, slot)| slot.lane().is_some())
     }
 
     /// Volumes that are mounted or on their way.
