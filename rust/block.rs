@@ -284,11 +284,9 @@ impl BlockDevice {
 impl Clone for BlockDevice {
     fn clone(&self) -> Self {
         // SAFETY: By the type invariant.
-        let device = unsafe { Self::from_file(self.file.as_ptr()) };
-        Self {
-            observer: self.observer.clone(),
-            ..device
-        }
+        let mut device = unsafe { Self::from_file(self.file.as_ptr()) };
+        device.observer = self.observer.clone();
+        device
     }
 }
 
