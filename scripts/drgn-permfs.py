@@ -51,6 +51,10 @@ REPORT = (
     (112, "Q", "log_deadline_ns"),
 )
 SLOT = struct.Struct("<IIQ32s16sQQ")
+# What version 2 has behind that: panic area (start, slots, blocks of one, next sequence), ways, times of panics, lane.
+SLOT_LANE = struct.Struct("<QIIQ24s24s128sII")
+LANE_STATES = ("at rest", "reading the head", "writing the record", "flushing it", "writing the tail", "flushing the tail", "abandoned")
+LANE_RESULTS = ("none", "ok", "refused", "failed", "timeout")
 
 
 class NotFound(Exception):
@@ -165,17 +169,35 @@ def read_slots(prog: drgn.Program, header: Header) -> list[dict]:
         volume = {
             "slot": number,
             "state": name_of(STATES, state),
-            "name": name.split(b"\0")[0].decode("utf-8", "backslashreplace"),
+            "name": text_of(name),
             "uuid": str(uuid.UUID(bytes=uid)),
             "in_flight": gate & 0xFFFFFFFF,
             "gate_closers": gate >> 32,
             "running_epoch": running,
             "durable_epoch": durable,
         }
-        if header.version >= 2:
-            volume["lane"] = lane - 1 if lane else None
+        if header.version >= 2 and header.slot_size >= SLOT.size + SLOT_LANE.size:
+            volume |= {"lane": lane - 1 if lane else None, **read_lane(table, number * header.slot_size + SLOT.size)}
         volumes.append(volume)
     return volumes
+
+
+def read_lane(table: bytes, offset: int) -> dict:
+    """What a slot has of its panic area and lane."""
+    _, slots, _, sequence, collects, writes, _, state, result = SLOT_LANE.unpack_from(table, offset)
+    return {
+        "area_slots": slots,
+        "next_sequence": sequence,
+        "collects": text_of(collects),
+        "writes": text_of(writes),
+        "lane_state": name_of(LANE_STATES, state),
+        "lane_result": name_of(LANE_RESULTS, result),
+    }
+
+
+def text_of(padded: bytes) -> str:
+    """Text up to the zeroes behind it."""
+    return padded.split(b"\0")[0].decode("utf-8", "backslashreplace")
 
 
 def plain(text: str) -> str:
@@ -204,9 +226,11 @@ def summary(report: dict, volumes: list[dict]) -> str:
     out.append(f"  volumes   {len(volumes)}")
     for v in volumes:
         gate = "closed" if v["gate_closers"] else "open"
-        lane = "" if "lane" not in v else f", lane {v['lane']}" if v["lane"] is not None else ", no lane"
         out.append(f"    {plain(v['name'])} {v['uuid']}  slot {v['slot']}, {v['state']}, epoch {v['running_epoch']} running, "
-                   f"{v['durable_epoch']} durable; gate {gate}, {v['in_flight']} I/O in flight{lane}")
+                   f"{v['durable_epoch']} durable; gate {gate}, {v['in_flight']} I/O in flight")
+        if "lane" in v:
+            out.append(f"      panic lane {plain(v['writes']) or 'none'}, completions {plain(v['collects']) or 'none'}; {v['lane_state']}, "
+                       f"last result {v['lane_result']}; next record {v['next_sequence']}, {v['area_slots']} slots")
     return "\n".join(out)
 
 

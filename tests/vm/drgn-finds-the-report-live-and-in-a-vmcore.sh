@@ -52,12 +52,17 @@ core || fail "no report in the vmcore"
 core --json >"$DIR/report.json"
 id=$(sed -n 's/.*permfs-panic: v=1 rec=end id=\([0-9a-f]*\) .*/\1/p' "$DIR/err" | head -n 1)
 lines=$(sed -n 's/.*permfs-panic: v=1 rec=end .* lines=\([0-9]*\) .*/\1/p' "$DIR/err" | head -n 1)
-python3 - "$DIR/report.json" "$id" "$lines" <<'EOF' || fail "the vmcore's report is not the console's"
+python3 - "$DIR/report.json" "$id" "$lines" "$DIR/err" <<'EOF' || fail "the vmcore's report is not the console's"
 import json, sys
 report = json.load(open(sys.argv[1]))
 volumes = [(v["name"], v["uuid"][-1], v["state"], v["gate_closers"]) for v in report["volumes"]]
 print(report["id"], report["lines"], report["stage"], volumes)
 assert report["id"] == sys.argv[2] and report["lines"] == int(sys.argv[3])
 assert report["stage"] == "done" and report["cpu"] is not None and report["end_ns"] > report["start_ns"] > 0
+# What each lane's own line says of it.
+lanes = [f"way={v['writes']} result={v['lane_result']} " for v in report["volumes"]]
+console = open(sys.argv[4], errors="replace").read()
+print(lanes)
+assert all(f"slot={n} {lane}" in console for n, lane in enumerate(lanes))
 assert volumes == [("vda", "a", "mounted", 1), ("vdb", "b", "mounted", 1)]
 EOF
