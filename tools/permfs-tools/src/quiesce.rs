@@ -118,7 +118,7 @@ mod tests {
     fn nothing_is_claimed_that_was_not_said() {
         let drained = Quiesce {
             drained: 1,
-            flush: 1,
+            flush: Flush::Ok.as_u32(),
             ..Quiesce::default()
         };
         assert!(Outcome::of(&drained).durable);
@@ -129,7 +129,7 @@ mod tests {
         };
         let not = [
             Quiesce {
-                flush: 3,
+                flush: Flush::Failed.as_u32(),
                 ..drained
             },
             Quiesce {
