@@ -680,7 +680,7 @@ unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs)
 
 bool vfs_helper_within_module(unsigned long addr, const struct module *mod)
 {
-	/* within_module() by pointer: on the array, UBSAN would put a report into the panic path. */
+	/* within_module() by pointer: on the array, UBSAN would report in the panic path. */
 	const struct module_memory *mem = mod->mem;
 	unsigned int i;
 
