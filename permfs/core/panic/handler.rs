@@ -121,7 +121,7 @@ where
 
         self.report.reach(Stage::Known);
         self.tell_known(cpu, start, message);
-        if self.report.is_deferred() && self.may_hang() {
+        if self.defers() {
             self.report.reach(Stage::Deferred);
         } else {
             self.finish(start);
@@ -203,11 +203,12 @@ where
             .filter(|(_, slot)| slot.state() != SlotState::Free)
     }
 
-    /// Whether what is still to come could hang: not without any device to ask, and not in an NMI, where
-    /// lanes refuse all that takes a lock which others take.
-    fn may_hang(&self) -> bool {
+    /// Whether a part is left for a kmsg dumper: asked to be, and it could hang. It could not without any
+    /// device to ask, nor in an NMI, where lanes refuse all that takes a lock which others take.
+    fn defers(&self) -> bool {
         let nmi = self.machine.context().0 & Context::NMI != 0;
-        !nmi && self.mounted().any(|(_, slot)| slot.lane().is_some())
+        let hangs = !nmi && self.mounted().any(|(_, slot)| slot.lane().is_some());
+        hangs && self.report.is_deferred()
     }
 
     /// Volumes that are mounted or on their way.

@@ -43,7 +43,7 @@ where
             strategy: self.settings.strategy,
             timeout: self.machine.panic_timeout(),
             deadline_ms: self.settings.deadline_ms,
-            deferred: self.report.is_deferred(),
+            deferred: self.defers(),
         };
         self.report.begin(panic_id(&scene), scene.wall_ns, start);
         let mut writer = self.writer(Into::Record);

@@ -500,6 +500,20 @@ fn the_rest_can_wait_for_another_backend() {
 }
 
 #[test]
+fn without_a_lane_nothing_is_left_for_later() {
+    let world = World::new();
+    let _guard = world.mount("vda");
+    let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
+    hooks.defer(true);
+    hooks.notify(b"x");
+    let records = world.records();
+    assert_eq!(records[0].num("defer"), 0);
+    assert_eq!(end(&records).kind, "end");
+    hooks.finish_deferred();
+    assert_eq!(world.records().len(), records.len());
+}
+
+#[test]
 fn a_panic_in_any_stage_is_told_and_leaves_the_lanes_alone() {
     for stage in [Stage::Gate, Stage::Drain, Stage::Lane, Stage::Outcome] {
         let mut world = World::new();
