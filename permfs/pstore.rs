@@ -13,7 +13,6 @@
 use crate::{disk::Disk, engine::NO_SLOT, panic::Handler, params::PstoreMode};
 use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
-use permfs_core::volume::Volume;
 use vfs::{
     kmsg::Reason,
     pstore::{Backend, Header, Kind, Registration, Stored},
@@ -99,23 +98,19 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Shows the records of the volume in slot `number`, whose lane is there if it has one. Nothing if there is
-    /// no slot, or if the module has no part in pstore.
+    /// Shows the records in `area` of the volume in slot `number`, whose lane is there if it has one.
+    /// Nothing if there is no slot, or if the module has no part in pstore.
+    ///
+    /// No lock of a volume may be held: who reclaims memory in here may want it.
     ///
     /// Errors: `ENOMEM`. That no backend could be registered is none.
-    pub(crate) fn new(number: u32, volume: &Volume<Disk>, disk: &Disk) -> Result<Option<Self>> {
+    pub(crate) fn new(number: u32, area: Area, disk: &Disk) -> Result<Option<Self>> {
         if number == NO_SLOT {
             return Ok(None);
         }
-        let geometry = volume.geometry();
         let member = Member {
             number,
-            area: Area {
-                start: geometry.panic_start,
-                slots: geometry.panic_slots,
-                slot_blocks: geometry.panic_slot_blocks,
-                uuid: volume.uuid(),
-            },
+            area,
             disk: disk.clone(),
         };
         let mut backend = BACKEND.lock();

@@ -111,10 +111,10 @@ impl Mount {
         let disk = self.engine.disk();
         let mut volume = self.engine.volume()?;
         let lane = lanes::open(&mut volume, disk, false, sb.id());
-        let pstore = Membership::new(self.engine.number(), &volume, disk);
+        let area = volume.panic_area();
         drop(volume);
         *self.lane.lock() = lane;
-        *self.pstore.lock() = pstore?;
+        *self.pstore.lock() = Membership::new(self.engine.number(), area, disk)?;
         Ok(())
     }
 
@@ -267,7 +267,7 @@ impl FileSystem for PermFs {
         #[cfg(permfs_panic)]
         let lane = lanes::open(&mut volume, &disk, sb.is_read_only(), sb.id());
         #[cfg(permfs_panic)]
-        let pstore = Membership::new(number, &volume, &disk)?;
+        let pstore = Membership::new(number, volume.panic_area(), &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk, number), GFP_KERNEL)?;
         let name = CString::try_from_fmt(fmt!("{}", sb.id()))?;
         let quiescer = Arc::pin_init(Quiescer::new(engine.clone(), name), GFP_KERNEL)?;
