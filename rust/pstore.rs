@@ -8,16 +8,15 @@
 //! cuts the log into records, compresses them, and has the backend write them; while the kernel
 //! runs, the backend's records are files in `/sys/fs/pstore`, and unlinking one erases it.
 //!
-//! pstore reads a backend's records when the backend is registered or pstore's filesystem is mounted,
-//! whichever is later. A backend that has found more records since then shows them by registering
-//! anew.
+//! pstore reads a backend's records when the backend is registered. A backend that has found more
+//! records since then shows them by registering anew.
 
 // Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
 
 use crate::{bindings, kmsg::Reason, time::Timespec};
-use core::{cell::UnsafeCell, ptr, slice};
+use core::{cell::UnsafeCell, ptr::NonNull, slice};
 use kernel::{
-    error::{from_result, to_result},
+    error::{from_err_ptr, from_result, to_result},
     module::this_module,
     prelude::*,
     types::Opaque,
@@ -122,16 +121,18 @@ pub struct Registration<B: Backend> {
     cursor: UnsafeCell<B::Cursor>,
     buffer: KVVec<u8>,
     backend: B,
+    // Goes after the backend was unregistered, with the other fields.
+    filesystem: Filesystem,
 }
 
-// SAFETY: pstore may be called from any thread; backend and cursor are `Send`.
+// SAFETY: pstore may be called, and a mount go, from any thread; backend and cursor are `Send`.
 unsafe impl<B: Backend> Send for Registration<B> {}
 // SAFETY: Only the backend can be reached, and it is `Sync`; for the cursor see *one reader*.
 unsafe impl<B: Backend> Sync for Registration<B> {}
 
 impl<B: Backend> Registration<B> {
     /// Registers `backend`, for records of at most `bytes` bytes. Process context; calls
-    /// [`Backend::next`] when pstore's filesystem is mounted.
+    /// [`Backend::next`] until there are no more records.
     ///
     /// # Errors
     ///
@@ -141,6 +142,7 @@ impl<B: Backend> Registration<B> {
         try_pin_init!(&this in Self {
             // A panic may come as soon as it is registered: the rest is in place before.
             backend,
+            filesystem: Filesystem::pin()?,
             cursor: UnsafeCell::new(B::Cursor::default()),
             buffer: {
                 if bytes == 0 {
@@ -303,28 +305,53 @@ impl<B: Backend> PinnedDrop for Registration<B> {
     // - *erase*: unlinking holds the lock of pstore's root folder; `pstore_unregister()` takes that
     //   lock to remove all records of this backend, and a record that has gone is not erased.
     // - *open* and *read*: from `pstore_register()`, which is over; from pstore's work, which
-    //   `pstore_unregister()` flushes; and from the mount of pstore's filesystem, which looks for the
-    //   backend without the lock that registration takes. So a mount may have found this backend
-    //   while it was going, hence the second step here: it waits until no super block of pstore is in
-    //   the making. One that is made later finds no backend.
+    //   `pstore_unregister()` flushes; and when a super block of pstore is made, which by [`Filesystem`]
+    //   was before the registration.
     fn drop(self: Pin<&mut Self>) {
-        /// # Safety
-        ///
-        /// None.
-        unsafe extern "C" fn nothing(_sb: *mut bindings::super_block, _arg: *mut c_void) {}
-
         // SAFETY: By *registered*.
         unsafe { bindings::pstore_unregister(self.info.get()) };
-        // SAFETY: The name is a string. The type has a reference until it is put.
-        unsafe {
-            let pstore =
-                bindings::get_fs_type(kernel::str::as_char_ptr_in_const_context(c"pstore"));
-            if !pstore.is_null() {
-                // Takes each super block's `s_umount`, which its mount holds from before it is in the
-                // list until it is complete.
-                bindings::iterate_supers_type(pstore, Some(nothing), ptr::null_mut());
-                bindings::module_put((*pstore).owner);
-            }
+    }
+}
+
+/// Keeps pstore's filesystem in being, mounted somewhere or not.
+///
+/// There is one super block of it. pstore puts files into its root folder when a backend is registered
+/// and removes them when it is unregistered, without a reference on it: should it be unmounted in that
+/// moment, pstore uses what has been freed. And while it is being mounted, pstore calls a backend
+/// without the lock under which that backend is unregistered. While this lives, neither happens.
+///
+/// # Invariants
+///
+/// `mount` is an internal mount of pstore's filesystem.
+struct Filesystem {
+    mount: NonNull<bindings::vfsmount>,
+}
+
+impl Filesystem {
+    #[inline]
+    fn pin() -> Result<Self> {
+        // SAFETY: The name is a string.
+        let pstore =
+            unsafe { bindings::get_fs_type(kernel::str::as_char_ptr_in_const_context(c"pstore")) };
+        if pstore.is_null() {
+            return Err(ENODEV);
         }
+        // SAFETY: The type is valid: it has a reference until it is put.
+        let mount = unsafe { bindings::kern_mount(pstore) };
+        // SAFETY: As above; the mount has a reference of its own.
+        unsafe { bindings::module_put((*pstore).owner) };
+        let mount = from_err_ptr(mount)?;
+        // INVARIANT: By the call.
+        NonNull::new(mount)
+            .map(|mount| Self { mount })
+            .ok_or(ENODEV)
+    }
+}
+
+impl Drop for Filesystem {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::kern_unmount(self.mount.as_ptr()) };
     }
 }
