@@ -11,6 +11,7 @@ SHELL := /bin/bash
 PANIC ?= y
 TELEMETRY ?= y
 T ?=
+ARGS ?=
 ROUNDS ?= 50
 STATES ?= 200000
 SEED ?=
@@ -62,6 +63,17 @@ demo: vm-ready tools ## panic, reboot, read, verify: the main job (PSTORE=erst|r
 soak: vm-ready ## ROUNDS panics at random moments
 	@scripts/soak $(ROUNDS)
 
+.PHONY: panicker
+panicker: ## the panic matrix's own module, in build/panicker
+	@scripts/kit
+	@mkdir -p $(BUILD)/panicker
+	@scripts/kit run sh -c 'exec make -s -C "$$1" CC=x86_64-linux-gnu-gcc-14 M="$$2/tests/matrix/panicker" MO="$$2/build/panicker" modules' \
+		sh "$$(scripts/kit path kdir)" $(CURDIR)
+
+.PHONY: matrix
+matrix: vm-ready tools panicker ## panics in every context on every device (T=, ARGS='--from CELL')
+	@scripts/matrix $(ARGS) $(T)
+
 .PHONY: test
 test: ## every test
 	@$(MAKE) --no-print-directory test-host
@@ -72,7 +84,7 @@ test-host: ## unit, property, loom, simulator and lint tests
 	@scripts/test-host $(T)
 
 .PHONY: test-vm
-test-vm: vm-ready tools ## scenarios in the stock kernel
+test-vm: vm-ready tools panicker ## scenarios in the stock kernel
 	@scripts/vm-test $(T)
 
 .PHONY: sim
