@@ -15,7 +15,7 @@ from space import Cell
 VOLUME_SIZE = 128 << 20
 LOOP_DISK_SIZE = 192 << 20
 # The watchdog's time, seconds: longer than the panic path may take.
-HEARTBEAT = 8
+HEARTBEAT = 6
 # A request to null_blk takes so long.
 NULL_BLK_NS = 500_000_000
 # How long a boot may take until its cell is set up, and then until the machine has come to its end.

@@ -34,7 +34,7 @@ MESSAGE = {"softirq": "panicker: softirq", "hardirq": "panicker: hardirq", "nmi"
 SYSRQ = "sysrq triggered crash"
 INSIDE = "permfs: panic_at"
 # States that a volume may be in, by context; then by the device's state.
-VOLUME_STATES = {"mount": {"claimed", "mounting"}, "unmount": {"mounted", "unmounting"}}
+VOLUME_STATES = {"mount": {"claimed", "mounting"}, "unmount": {"mounted", "unmounting"}, "rust": {"failed"}}
 DEVICE_STATES = {"errors": {"mounted", "failed"}, "unplugged": {"mounted", "failed"}}
 # Requests that PermFS counts beside those that the device holds: at that point one is counted and not yet submitted.
 EXTRA_IN_FLIGHT = {"submit": 1}
@@ -58,12 +58,17 @@ def judge(seen: Seen) -> list[str]:
     if seen.outcome != "over":
         return [hang(seen)]
     wrong = list(check_end(seen))
-    if not seen.record or not seen.record["panics"]:
+    if not reports(seen.record):
         return [*wrong, "no report on the console"]
-    checks = (check_nested, check_disk) if seen.cell.context == "nested" else CHECKS
+    checks = {"nested": (check_nested, check_disk), "rust": (check_oops, *CHECKS)}.get(seen.cell.context, CHECKS)
     for check in checks:
         wrong += check(seen)
     return wrong
+
+
+def reports(record: dict | None) -> list[dict]:
+    """The panics in what `permfs panic` has read, without an oops that came before."""
+    return [panic for panic in (record or {}).get("panics", []) if panic["message"] or panic["nested_in_stage"]]
 
 
 def hang(seen: Seen) -> str:
@@ -107,10 +112,11 @@ def check_end(seen: Seen) -> Iterator[str]:
 def check_report(seen: Seen) -> Iterator[str]:
     """The report of the one panic is whole and true."""
     record, cell = seen.record, seen.cell
-    if len(record["panics"]) != 1:
-        yield f"{len(record['panics'])} panics on the console, not one"
-    panic = record["panics"][0]
-    if record["damaged_lines"] or record["unknown_lines"]:
+    if len(reports(record)) != 1:
+        yield f"{len(reports(record))} panics on the console, not one"
+    panic = reports(record)[0]
+    # The lines of the oops that a Rust panic is are read, or counted as unknown, by the version of `permfs panic`.
+    if record["damaged_lines"] or (record["unknown_lines"] and cell.context != "rust"):
         yield f"{record['damaged_lines']} damaged and {record['unknown_lines']} unknown lines"
     if not panic["complete"]:
         yield f"the report is not complete: {panic['lines']} of {panic['lines_written']} lines"
@@ -135,7 +141,7 @@ def by_sysrq(cell: Cell) -> bool:
 
 
 def volumes(seen: Seen) -> dict[str, dict]:
-    return {volume["name"]: volume for volume in seen.record["panics"][0]["volumes"]}
+    return {volume["name"]: volume for volume in reports(seen.record)[0]["volumes"]}
 
 
 def expected_volumes(seen: Seen) -> set[str]:
@@ -195,7 +201,7 @@ def check_in_flight(seen: Seen) -> Iterator[str]:
 
 def check_flush(seen: Seen) -> Iterator[str]:
     """A flush that is claimed was seen by the disk, and one that was made is not denied."""
-    panic = seen.record["panics"][0]
+    panic = reports(seen.record)[0]
     if not panic["outcome"]:
         return
     lane = (volumes(seen).get(disk_volume(seen)) or {}).get("lane")
@@ -237,7 +243,7 @@ def check_lane(seen: Seen) -> Iterator[str]:
         yield f"{name}: the lane is {lane['way']}, not {WAYS[seen.cell.device]}"
     if seen.area is None:
         return
-    panic = seen.record["panics"][0]["id"]
+    panic = reports(seen.record)[0]["id"]
     records = [record for area in seen.area["areas"] for record in area["records"] if record["panic"] == panic]
     if result == "ok":
         if seen.cell.device != "null-blk" and seen.cell.state in DEAD_STATES:
@@ -262,11 +268,11 @@ def check_pstore(seen: Seen) -> Iterator[str]:
     if cell.pstore == "ours":
         yield from check_own_pstore(seen)
         return
-    panics = (found["json"] or {}).get("panics", [])
+    panics = reports(found["json"])
     if len(panics) != 1:
         yield f"pstore holds {len(panics)} panics, not one: {found['files']}"
         return
-    told = seen.record["panics"][0]
+    told = reports(seen.record)[0]
     # What comes from a kmsg dumper of ours, after pstore's, is not in pstore.
     part = early if told.get("deferred") else whole
     differs = [key for key, value in part(told).items() if part(panics[0]).get(key) != value]
@@ -292,8 +298,8 @@ def check_own_pstore(seen: Seen) -> Iterator[str]:
     if found["backend"] != "permfs":
         yield f"pstore's backend after the mount is {found['backend']!r}, not 'permfs'"
         return
-    panics = (found["json"] or {}).get("panics", [])
-    told = seen.record["panics"][0]
+    panics = reports(found["json"])
+    told = reports(seen.record)[0]
     if [panic["id"] for panic in panics] != [told["id"]]:
         yield f"pstore has {[panic['id'] for panic in panics]}, not {told['id']}: {found['files']}"
     elif panics[0]["message"] != told["message"]:
@@ -317,13 +323,23 @@ def check_disk(seen: Seen) -> Iterator[str]:
 
 def check_nested(seen: Seen) -> Iterator[str]:
     """A panic within the handler is told, with the stage, and costs nothing but what was still to come."""
-    panic = seen.record["panics"][0]
+    panic = reports(seen.record)[0]
     if panic["nested_in_stage"] != "known":
         yield f"nested in stage {panic['nested_in_stage']!r} is told, not 'known'"
     if seen.cell.pstore != "ours":
-        panics = ((seen.pstore or {}).get("json") or {}).get("panics", [])
+        panics = reports((seen.pstore or {}).get("json"))
         if [p["nested_in_stage"] for p in panics] != ["known"]:
             yield f"pstore does not tell the nested panic: {seen.pstore}"
+
+
+def check_oops(seen: Seen) -> Iterator[str]:
+    """A Rust panic is an oops first: it is told, and the volume that it was in has failed."""
+    lines = [line for line in seen.console.split("\n") if "permfs-panic: v=1 " in line]
+    failed = [line for line in lines if " rec=failed " in line and f'name="{seen.kind.volume}"' in line]
+    if sum(" rec=oops " in line for line in lines) != 1 or len(failed) != 1:
+        yield f"the oops is not told once, with its volume: {lines[:3]}"
+    elif f" inflight={seen.truth.get('in_flight', 0)} " not in failed[0]:
+        yield f"{seen.truth.get('in_flight', 0)} were in flight at the oops, and it tells: {failed[0]}"
 
 
 CHECKS = (check_report, check_volume, check_in_flight, check_flush, check_lane, check_pstore, check_disk)
@@ -331,7 +347,7 @@ CHECKS = (check_report, check_volume, check_in_flight, check_flush, check_lane, 
 
 def summary(seen: Seen) -> str:
     """Figures of a cell that holds."""
-    panic = seen.record["panics"][0]
+    panic = reports(seen.record)[0]
     outcome = panic["outcome"] or {}
     elapsed = f"{outcome['elapsed_ns'] / 1e6:.0f} ms" if outcome else "nested"
     took = time_to_end(seen)

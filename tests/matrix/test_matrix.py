@@ -215,6 +215,19 @@ class Judge(unittest.TestCase):
         self.wrong(dead, records(whole), "the lane refused, and the disk has a record")
         self.wrong(dead, lambda s, p: p["volumes"][0]["lane"].update(result="ok", sequence=1), "on a device that takes none")
 
+    def test_an_oops_that_is_not_told(self):
+        seen = good("hardirq.virtio-shared.idle.erst.now")
+        seen.cell = seen.cell._replace(context="rust")
+        for one in (seen.record["panics"][0], seen.pstore["json"]["panics"][0]):
+            one.update(context="task", message="Fatal exception")
+            one["volumes"][0]["state"] = "failed"
+        self.assertTrue(any("the oops is not told" in sentence for sentence in expect.judge(seen)))
+        seen.console += ('[ 1.0] permfs-panic: v=1 rec=oops id=1\n'
+                         '[ 1.0] permfs-panic: v=1 rec=failed id=1 inflight=0 run=5 name="vda" crc=1\n')
+        self.assertEqual(expect.judge(seen), [])
+        seen.truth["in_flight"] = 3
+        self.assertTrue(any("were in flight at the oops" in sentence for sentence in expect.judge(seen)))
+
     def test_lost_data(self):
         name = "hardirq.loop.idle.erst.now"
         self.wrong(name, lambda s, p: s.volume.update(lost=["kept/100 has other contents"]), "fsynced data is lost")

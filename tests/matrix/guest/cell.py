@@ -197,7 +197,7 @@ class Cell:
             run("dmsetup", "resume", "cell")
         else:
             self.runner.ask(ask="errors")
-        if self.context in ("submit", "commit", "alloc", "unmount"):
+        if self.context in ("submit", "commit", "alloc", "rust", "unmount"):
             return
         try:
             with open(VOLUME / "failing", "wb") as out:
