@@ -215,7 +215,9 @@ impl Place {
     pub(super) fn current() -> Self {
         // SAFETY: Reads of this CPU's state and the current task's.
         unsafe {
-            let depth = bindings::vfs_helper_preempt_depth();
+            // The idle task is never preempted: it has a depth of one of its own.
+            let idle = i32::from(bindings::vfs_helper_current_pid() == 0);
+            let depth = bindings::vfs_helper_preempt_depth().wrapping_sub(idle);
             let softirq = bindings::vfs_helper_in_softirq();
             Self {
                 nmi: bindings::vfs_helper_in_nmi(),
