@@ -18,8 +18,6 @@ PRINTING = 1.0
 # From the first notifier to halt or reset: the handler, the kernel's own lines, pstore, and kernel.panic seconds.
 KERNEL = 6.0
 WAITS = {"once": 1.0, "now": 0.0, "watchdog": HEARTBEAT}
-# The guest's clock under emulation on a busy host may be so much faster than QEMU's.
-CLOCK = 0.6
 NEXT = {"once": "reboot", "now": "reboot", "watchdog": "halt"}
 TIMEOUT = {"once": 1, "now": -1, "watchdog": 0}
 
@@ -103,8 +101,6 @@ def check_end(seen: Seen) -> Iterator[str]:
     how = "the watchdog" if last.name == "WATCHDOG" else last.data.get("reason")
     if how != ("the watchdog" if end == "watchdog" else "guest-reset"):
         yield f"the machine was to {NEXT[end]}, and ended by {how}"
-    if end == "once" and took < WAITS[end] * CLOCK:
-        yield f"panic=1 waited only {took:.1f} s"
     if end == "watchdog" and "---[ end Kernel panic" not in seen.console:
         yield "the kernel did not come to its halt before the watchdog"
 
@@ -239,6 +235,9 @@ def check_lane(seen: Seen) -> Iterator[str]:
     result, name = lane["result"], volume["name"]
     if must_record(seen) and result != "ok":
         yield f"{name}: the lane's result is {result} ({lane['why']}), and nothing hinders it"
+    # A volume that is being mounted has no lane yet.
+    if seen.cell.context == "mount" and lane["way"].startswith("none"):
+        return
     if seen.cell.device in WAYS and seen.cell.state not in DEAD_STATES and not lane["way"].startswith(WAYS[seen.cell.device]):
         yield f"{name}: the lane is {lane['way']}, not {WAYS[seen.cell.device]}"
     if seen.area is None:

@@ -167,7 +167,6 @@ class Judge(unittest.TestCase):
         self.wrong(idle, lambda s, p: setattr(s, "outcome", "timeout"), "HANG: no halt or reset in time, after the panic began")
         self.wrong(idle, lambda s, p: s.events.pop(0), "without a panic")
         self.wrong(idle, lambda s, p: setattr(s.events[1], "at", 120.0), "from panic to end it took 20.0 s")
-        self.wrong(idle, lambda s, p: setattr(s.events[1], "at", 100.5), "panic=1 waited only 0.5 s")
         self.wrong(idle, lambda s, p: p["outcome"].update(elapsed_ns=3_000_000_000), "the handler took 3.00 s")
         watched = "hardirq.virtio-shared.idle.erst.watchdog"
         self.wrong(watched, lambda s, p: s.events.__setitem__(1, Event("SHUTDOWN", 101.0, {"reason": "guest-reset"})),
