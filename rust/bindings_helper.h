@@ -154,7 +154,6 @@ void vfs_helper_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 struct file *vfs_helper_vmf_file(struct vm_fault *vmf);
 struct file *vfs_helper_get_file(struct file *file);
 loff_t vfs_helper_folio_end(const struct folio *folio);
-struct inode *vfs_helper_folio_inode(const struct folio *folio);
 loff_t vfs_helper_last_written_block(struct inode *inode, loff_t pos, ssize_t written);
 loff_t vfs_helper_block_round_up(struct inode *inode, loff_t pos);
 
@@ -197,7 +196,6 @@ void vfs_helper_bio_read_done(void *ptr, unsigned int len);
 struct bio *vfs_helper_bio_alloc(struct block_device *bdev, unsigned short vecs, blk_opf_t opf, u64 sector);
 void vfs_helper_bio_set_error(struct bio *bio, int error);
 int vfs_helper_bio_error(const struct bio *bio);
-unsigned int vfs_helper_bio_bytes(const struct bio *bio);
 bool vfs_helper_bio_is_read(const struct bio *bio);
 
 unsigned int vfs_helper_memalloc_nofs_save(void);

@@ -335,11 +335,6 @@ loff_t vfs_helper_folio_end(const struct folio *folio)
 	return folio_next_pos(folio);
 }
 
-struct inode *vfs_helper_folio_inode(const struct folio *folio)
-{
-	return folio->mapping->host;
-}
-
 loff_t vfs_helper_last_written_block(struct inode *inode, loff_t pos, ssize_t written)
 {
 	return iomap_last_written_block(inode, pos, written);
@@ -564,11 +559,6 @@ void vfs_helper_bio_set_error(struct bio *bio, int error)
 int vfs_helper_bio_error(const struct bio *bio)
 {
 	return blk_status_to_errno(bio->bi_status);
-}
-
-unsigned int vfs_helper_bio_bytes(const struct bio *bio)
-{
-	return bio->bi_iter.bi_size;
 }
 
 bool vfs_helper_bio_is_read(const struct bio *bio)
