@@ -13,7 +13,7 @@ use crate::{
 use kernel::{debugfs, fmt, prelude::*, sync::Arc};
 use permfs_core::{
     format::SECTORS_PER_BLOCK,
-    panic::{LaneInfo, LaneOp, PanicDevices, SlotState, VOLUMES},
+    panic::{Collected, LaneInfo, LaneOp, PanicDevices, SlotState, VOLUMES},
     volume::Volume,
 };
 use vfs::{
@@ -95,8 +95,12 @@ pub(crate) fn close(number: u32) {
 pub(crate) struct Lanes;
 
 impl PanicDevices for Lanes {
-    fn collect(&self, lane: u32) -> Option<u32> {
-        at_panic::collect(lane)
+    fn collect(&self, lane: u32) -> Collected {
+        match at_panic::collect(lane) {
+            at_panic::Collected::NoWay => Collected::NoWay,
+            at_panic::Collected::DriverEmpty => Collected::DriverEmpty,
+            at_panic::Collected::More => Collected::More,
+        }
     }
 
     fn refusal(&self, lane: u32) -> Option<&'static str> {

@@ -231,13 +231,14 @@ bool vfs_helper_bdev_translates_dma(struct block_device *bdev);
 bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev);
 bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out);
 bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *busy);
-bool vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number);
+void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number);
 struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n);
 struct blk_mq_hw_ctx *vfs_helper_queue_polled_hctx(struct request_queue *q);
 bool vfs_helper_hctx_is_stopped(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
-bool vfs_helper_hctx_has_requests_in_driver(struct blk_mq_hw_ctx *hctx);
+bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
+					     const struct blk_mq_hw_ctx *hctx);
 void vfs_helper_queue_complete_here(struct request_queue *q);
 bool vfs_helper_queue_is_going(const struct request_queue *q);
 bool vfs_helper_queue_is_unused(struct request_queue *q);
@@ -247,7 +248,7 @@ struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_o
 void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_device *bdev, blk_opf_t opf, u64 sector,
 			 void *addr, unsigned int len);
 unsigned char vfs_helper_mq_queue_rq(struct request *rq);
-int vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx);
+void vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx);
 void *vfs_helper_alloc_dma_pages(unsigned int order);
 void vfs_helper_free_pages(void *addr, unsigned int order);
 bool vfs_helper_current_does_io(void);

@@ -118,9 +118,9 @@ bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *b
 	return sole_handler(READ_ONCE(irq_data_to_desc(data)->action), out);
 }
 
-bool vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
+void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
 {
-	return irq->handler(number, irq->dev_id) == IRQ_HANDLED;
+	irq->handler(number, irq->dev_id);
 }
 
 struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n)
@@ -159,7 +159,8 @@ bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx)
 }
 
 struct in_driver {
-	struct blk_mq_hw_ctx *hctx;
+	const struct request_queue *q;
+	const struct blk_mq_hw_ctx *hctx;
 	bool found;
 };
 
@@ -167,18 +168,20 @@ static bool is_in_driver(struct request *rq, void *data)
 {
 	struct in_driver *iter = data;
 
-	if (rq->mq_hctx != iter->hctx || blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
+	if (rq->q != iter->q || (iter->hctx && rq->mq_hctx != iter->hctx) ||
+	    blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
 		return true;
 	iter->found = true;
 	return false;
 }
 
-/* A request that the driver was given and that has not completed. */
-bool vfs_helper_hctx_has_requests_in_driver(struct blk_mq_hw_ctx *hctx)
+/* A request of one hardware queue, or of all, that the driver was given and that has not completed. */
+bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
+					     const struct blk_mq_hw_ctx *hctx)
 {
-	struct in_driver iter = { .hctx = hctx };
+	struct in_driver iter = { .q = q, .hctx = hctx };
 
-	blk_mq_tagset_busy_iter(hctx->queue->tag_set, is_in_driver, &iter);
+	blk_mq_tagset_busy_iter(q->tag_set, is_in_driver, &iter);
 	return iter.found;
 }
 
@@ -286,9 +289,9 @@ unsigned char vfs_helper_mq_queue_rq(struct request *rq)
 	return (__force unsigned char)rq->q->mq_ops->queue_rq(rq->mq_hctx, &data);
 }
 
-int vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
+void vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
 {
-	return hctx->queue->mq_ops->poll(hctx, NULL);
+	hctx->queue->mq_ops->poll(hctx, NULL);
 }
 
 void *vfs_helper_alloc_dma_pages(unsigned int order)

@@ -63,7 +63,7 @@ pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
 #[cfg(permfs_panic)]
 pub use self::{
     deadline::Deadline,
-    devices::{LaneOp, PanicDevices},
+    devices::{Collected, LaneOp, PanicDevices},
     drain::{drain_for_panic, PanicQuiesce},
     handler::PanicHooks,
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},

@@ -195,6 +195,22 @@ def check_in_flight(seen: Seen) -> Iterator[str]:
             yield f"{name}: {drain['in_flight']} of {truth} were not collected, though the device completes them"
 
 
+def check_drain_end(seen: Seen) -> Iterator[str]:
+    """The drain waits for what the device has, to its deadline, and for nothing else."""
+    name, cell = seen.kind.volume, seen.cell
+    drain = volumes(seen).get(name, {}).get("drain")
+    if not drain:
+        return
+    held, end = seen.truth.get("in_flight", 0), drain["end"]
+    if drain["drained"] and end != "done":
+        yield f"{name}: drained, and the drain ended by {end}"
+    if cell.state == "idle" and end == "deadline":
+        yield f"{name}: the drain waited for its deadline, and the device had nothing"
+    collects = cell.device in WAYS and cell.device != "null-blk" and cell.context in DRAINED_CONTEXTS
+    if cell.state == "never" and held and collects and end != "deadline":
+        yield f"{name}: the drain ended by {end}, and the device had {held} requests"
+
+
 def check_flush(seen: Seen) -> Iterator[str]:
     """A flush that is claimed was seen by the disk, and one that was made is not denied."""
     panic = reports(seen.record)[0]
@@ -341,7 +357,7 @@ def check_oops(seen: Seen) -> Iterator[str]:
         yield f"{seen.truth.get('in_flight', 0)} were in flight at the oops, and it tells: {failed[0]}"
 
 
-CHECKS = (check_report, check_volume, check_in_flight, check_flush, check_lane, check_pstore, check_disk)
+CHECKS = (check_report, check_volume, check_in_flight, check_drain_end, check_flush, check_lane, check_pstore, check_disk)
 
 
 def summary(seen: Seen) -> str:

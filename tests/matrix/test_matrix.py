@@ -121,7 +121,8 @@ def told(c: space.Cell, name: str) -> dict:
     lane = {"way": expect.WAYS.get(c.device, "none:not-mq"), "result": "ok" if ok else "refused", "why": None,
             "flush": "ok" if ok else "not-attempted", "sequence": 1 if ok else None}
     return {"name": name, "state": "mounted", "in_flight": was, "lane": lane,
-            "drain": {"drained": left == 0, "in_flight": left, "flush": "pending" if ok else "not-attempted"}}
+            "drain": {"drained": left == 0, "in_flight": left, "flush": "pending" if ok else "not-attempted",
+                      "end": "done" if left == 0 else "deadline" if c.device in expect.WAYS else "no-way"}}
 
 
 def good(name: str) -> cell.Seen:
@@ -190,7 +191,10 @@ class Judge(unittest.TestCase):
         self.wrong(name, lambda s, p: p["volumes"][0].update(in_flight=63), "63 told to be in flight, 64 were")
         self.wrong(name, lambda s, p: p["volumes"][0]["drain"].update(drained=True), "drained=True with 64 in flight")
         self.wrong(name, lambda s, p: p["volumes"][0]["drain"].update(drained=True, in_flight=0), "only 0 reached the disk")
+        self.wrong(name, lambda s, p: p["volumes"][0]["drain"].update(end="driver-empty"), "and the device had 64 requests")
         idle = "hardirq.virtio-shared.idle.erst.now"
+        self.wrong(idle, lambda s, p: p["volumes"][0]["drain"].update(end="deadline"), "and the device had nothing")
+        self.wrong(idle, lambda s, p: p["volumes"][0]["drain"].update(end="no-way"), "drained, and the drain ended by no-way")
         self.wrong(idle, lambda s, p: setattr(s.at_end, "flushes", 5), "flush=ok is claimed; the device saw 0")
         self.wrong(idle, lambda s, p: s.log.pop(), "0 reached the disk")
         self.wrong(idle, lambda s, p: p["volumes"][0]["lane"].update(flush="not-attempted"),

@@ -32,11 +32,21 @@ pub enum LaneOp {
     Flush,
 }
 
+/// What one round of collecting came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collected {
+    /// There is no way to collect, or not in this context.
+    NoWay,
+    /// The driver holds no request of the device: nothing more will complete.
+    DriverEmpty,
+    /// More may complete.
+    More,
+}
+
 /// The lanes of this kernel.
 pub trait PanicDevices {
-    /// One round over all queues of the lane's device: completions seen. `None`: there is no way to
-    /// collect them, or not in this context.
-    fn collect(&self, lane: u32) -> Option<u32>;
+    /// One round over all queues of the lane's device, in which completions are collected.
+    fn collect(&self, lane: u32) -> Collected;
 
     /// Why the lane must not write in this context, now; a word for panic lines.
     fn refusal(&self, lane: u32) -> Option<&'static str>;

@@ -7,8 +7,8 @@
 //! of which the drain gets half.
 
 use super::{
-    deadline::FOR_DRAIN, Deadline, Flush, PanicDevices, PanicMachine, PanicQuiesceResult,
-    VolumeSlot, VolumeTable, SLOTS,
+    deadline::FOR_DRAIN, progress::DrainEnd, Collected, Deadline, Flush, PanicDevices,
+    PanicMachine, PanicQuiesceResult, VolumeSlot, VolumeTable, SLOTS,
 };
 
 /// The ways to stop I/O inside a panic.
@@ -25,8 +25,8 @@ impl PanicQuiesce {
 }
 
 /// Drains the volumes whose gates were closed by [`PanicQuiesce::panic_freeze`]: collects completions
-/// from all of them in turn until nothing is in flight, or half of the deadline is over. What is in flight
-/// then is given up, and counted as lost in each volume's slot.
+/// from all of them in turn until nothing is in flight, nothing more can complete, or half of the deadline is
+/// over. What is in flight then is given up, and counted as lost in each volume's slot.
 pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
     volumes: &VolumeTable,
     devices: &D,
@@ -36,19 +36,32 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
     let begin = machine.now_ns();
     let mut waiting = 0u32;
     for (bit, slot) in bits(volumes) {
-        if slot.gate().in_flight() > 0 && slot.lane().is_some() {
-            waiting |= bit;
-        }
+        let end = match (slot.gate().in_flight(), slot.lane()) {
+            (0, _) => DrainEnd::Done,
+            (_, None) => DrainEnd::NoWay,
+            (_, Some(_)) => {
+                waiting |= bit;
+                // Unless it ends in another way before.
+                DrainEnd::Deadline
+            }
+        };
+        slot.progress().set_drain_end(end);
     }
     while waiting != 0 && deadline.turn(machine.now_ns(), FOR_DRAIN) {
         for (bit, slot) in bits(volumes) {
             if waiting & bit == 0 {
                 continue;
             }
-            let collected = slot.lane().and_then(|lane| devices.collect(lane));
-            slot.progress()
-                .set_drain_us(micros(begin, machine.now_ns()));
-            if collected.is_none() || slot.gate().in_flight() == 0 {
+            let end = match slot.lane().map(|lane| devices.collect(lane)) {
+                _ if slot.gate().in_flight() == 0 => Some(DrainEnd::Done),
+                None | Some(Collected::NoWay) => Some(DrainEnd::NoWay),
+                Some(Collected::DriverEmpty) => Some(DrainEnd::DriverEmpty),
+                Some(Collected::More) => None,
+            };
+            let progress = slot.progress();
+            progress.set_drain_us(micros(begin, machine.now_ns()));
+            if let Some(end) = end {
+                progress.set_drain_end(end);
                 waiting &= !bit;
             }
         }

@@ -56,6 +56,50 @@ impl LaneResult {
     }
 }
 
+/// How the drain of a volume ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DrainEnd {
+    /// Nothing is in flight.
+    Done,
+    /// There was no way to collect, or not in this context.
+    NoWay,
+    /// What is in flight still is not in the driver: it was not handed over yet, or waits for what does not
+    /// run in a panic (the block layer's flush machinery, a scheduler, a softirq).
+    DriverEmpty,
+    /// The deadline came first.
+    Deadline,
+}
+
+impl DrainEnd {
+    const fn as_u32(self) -> u32 {
+        match self {
+            Self::Done => 0,
+            Self::NoWay => 1,
+            Self::DriverEmpty => 2,
+            Self::Deadline => 3,
+        }
+    }
+
+    const fn from_u32(n: u32) -> Self {
+        match n {
+            0 => Self::Done,
+            1 => Self::NoWay,
+            2 => Self::DriverEmpty,
+            _ => Self::Deadline,
+        }
+    }
+
+    /// Name as printed in panic lines.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NoWay => "no-way",
+            Self::DriverEmpty => "driver-empty",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
 /// The request that a lane is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -123,6 +167,8 @@ pub(super) struct Progress {
     sequence: Atomic<u64>,
     /// When the request under way was submitted, monotonic nanoseconds.
     since: Atomic<u64>,
+    /// How the drain ended.
+    drain_end: Atomic<u32>,
 }
 
 /// One accessor pair of a word that only the handler's CPU writes.
@@ -156,6 +202,7 @@ impl Progress {
             tail: Atomic::<u32>::new(0),
             sequence: Atomic::<u64>::new(0),
             since: Atomic::<u64>::new(0),
+            drain_end: Atomic::<u32>::new(0),
         }
     }
 
@@ -164,6 +211,7 @@ impl Progress {
         self.set_step(Step::Rest);
         self.set_lost(0);
         self.set_drain_us(0);
+        self.set_drain_end(DrainEnd::Done);
         self.restart();
     }
 
@@ -191,6 +239,14 @@ impl Progress {
         crc set_crc u32;
         sequence set_sequence u64;
         since set_since u64;
+    }
+
+    pub(super) fn drain_end(&self) -> DrainEnd {
+        DrainEnd::from_u32(self.drain_end.load(Relaxed))
+    }
+
+    pub(super) fn set_drain_end(&self, end: DrainEnd) {
+        self.drain_end.store(end.as_u32(), Relaxed);
     }
 
     pub(super) fn set_tail(&self, written: bool) {
@@ -249,7 +305,8 @@ mod layout {
             (offset_of!(Progress, tail), 60),
             (offset_of!(Progress, sequence), 64),
             (offset_of!(Progress, since), 72),
-            (size_of::<Progress>(), 80),
+            (offset_of!(Progress, drain_end), 80),
+            (size_of::<Progress>(), 88),
         ];
         for (is, documented) in offsets {
             assert_eq!(is, documented);

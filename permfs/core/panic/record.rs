@@ -147,7 +147,8 @@ impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
             .word("flush", flush.name())
             .dec("lost", slot.progress().lost().into())
             .padded("way", &slot.collects())
-            .dec("us", slot.progress().drain_us().into());
+            .dec("us", slot.progress().drain_us().into())
+            .word("end", slot.progress().drain_end().name());
         self.print();
     }
 

@@ -321,6 +321,6 @@ mod layout {
         #[cfg(permfs_panic)]
         assert_eq!(offset_of!(VolumeSlot, progress), 280);
         #[cfg(permfs_panic)]
-        assert_eq!(offset_of!(VolumeSlot, counters), 360);
+        assert_eq!(offset_of!(VolumeSlot, counters), 368);
     }
 }

@@ -55,10 +55,24 @@ impl Drop for Entered {
     }
 }
 
-/// One round of collecting what others have in flight on the whole device; at least how many
-/// completions were seen. None if there is no way, or not here.
-pub fn collect(lane: u32) -> Option<u32> {
-    Entered::new(lane)?.with(|shared, flight| shared.collect(flight))
+/// What a round of [`collect`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collected {
+    /// There is no way, or not here.
+    NoWay,
+    /// The driver holds no request of the device. What is in flight still was not given to it yet,
+    /// or waits for what does not run in a panic: nothing more will complete.
+    DriverEmpty,
+    /// More may complete.
+    More,
+}
+
+/// One round of collecting what others have in flight on the whole device.
+pub fn collect(lane: u32) -> Collected {
+    match Entered::new(lane) {
+        Some(mut entered) => entered.with(|shared, flight| shared.collect(flight)),
+        None => Collected::NoWay,
+    }
 }
 
 /// Why the lane may not write, here and now; none if it may.
@@ -137,12 +151,12 @@ impl Shared {
         (idle && inside).then(|| unsafe { self.buffer.data.add(at) })
     }
 
-    fn collect(&self, flight: &mut Flight) -> Option<u32> {
+    fn collect(&self, flight: &mut Flight) -> Collected {
         if !self.collects.works() {
-            return None;
+            return Collected::NoWay;
         }
         if self.queue.is_unused() {
-            return Some(0);
+            return Collected::DriverEmpty;
         }
         if !flight.collecting {
             // What completes belongs to others: its end takes their locks, which are irq-safe.
@@ -152,54 +166,56 @@ impl Shared {
                 _ => place.nmi || place.may_hold_irqsafe(!self.vectors.is_empty()),
             };
             if refused && self.mode != Mode::Force {
-                return None;
+                return Collected::NoWay;
             }
             flight.collecting = true;
             self.queue.complete_here();
         }
-        match self.collects {
+        let asked = match self.collects {
             Way::VirtioShared | Way::VirtioPoll => self.poll_queues(),
             Way::NvmeReap | Way::NvmePoll => self.reap_queues(),
-            Way::None(_) => None,
+            Way::None(_) => false,
+        };
+        if !asked {
+            Collected::NoWay
+        } else if self.queue.has_requests_in_driver() {
+            Collected::More
+        } else {
+            Collected::DriverEmpty
         }
     }
 
-    fn poll_queues(&self) -> Option<u32> {
+    /// Whether any queue was asked.
+    fn poll_queues(&self) -> bool {
         if self.vectors_refusal().is_some() {
-            return None;
+            return false;
         }
-        let mut seen = 0_u32;
         for hw in self.queue.hw_queues() {
             // SAFETY: The way is virtio's, which has `poll`; the queue is not unused; the lock is
             // irq-safe, not held by a handler that is in progress, nor by this CPU: `collect` has
             // asked.
-            seen = seen.saturating_add(unsafe { hw.poll() });
+            unsafe { hw.poll() };
         }
-        Some(seen)
+        true
     }
 
-    fn reap_queues(&self) -> Option<u32> {
+    /// Whether any queue was asked.
+    fn reap_queues(&self) -> bool {
         let mut any = false;
-        let mut seen = 0_u32;
         for hw in self.queue.hw_queues() {
             if hw.is_polled() {
                 // Who polls it may have been stopped with its lock.
                 if self.mode == Mode::Force && self.queue.has_poll() {
                     // SAFETY: The queue is not unused. That the lock is free was not asked for.
-                    seen = seen.saturating_add(unsafe { hw.poll() });
+                    unsafe { hw.poll() };
                 }
                 continue;
             }
             // SAFETY: In panic context, not in an NMI unless that was not asked for; nvme_irq()
             // takes no lock.
-            match hw.vector(&self.vectors).map(|v| unsafe { v.call() }) {
-                Some(Call::Called(did)) => {
-                    any = true;
-                    seen = seen.saturating_add(did.into());
-                }
-                Some(Call::InProgress | Call::Changed) | None => {}
-            }
+            let call = hw.vector(&self.vectors).map(|v| unsafe { v.call() });
+            any |= call == Some(Call::Called);
         }
-        any.then_some(seen)
+        any
     }
 }

@@ -98,7 +98,7 @@ impl Shared {
     /// Why the interrupt of `hw` cannot be called now, if it cannot.
     fn vector_refusal(&self, hw: HwQueue) -> Option<&'static str> {
         match hw.vector(&self.vectors).map(|v| v.state()) {
-            Some(Call::Called(_)) => None,
+            Some(Call::Called) => None,
             Some(Call::InProgress) => Some("in-progress"),
             Some(Call::Changed) | None => Some("vectors"),
         }
@@ -112,7 +112,7 @@ impl Shared {
             match vector.state() {
                 Call::InProgress => return Some("in-progress"),
                 Call::Changed => changed = true,
-                Call::Called(_) => {}
+                Call::Called => {}
             }
         }
         (changed && self.mode != Mode::Force).then_some("vectors")

@@ -10,7 +10,7 @@
 
 use super::vectors::Vector;
 use crate::bindings;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// What `panic()` and the notifier list add to the count of reasons not to preempt.
 const PANIC_DEPTH: i32 = 1 + cfg!(not(CONFIG_PREEMPT_RCU)) as i32;
@@ -95,6 +95,12 @@ impl Queue {
         unsafe { bindings::vfs_helper_queue_complete_here(self.as_ptr()) };
     }
 
+    /// Whether the driver has been given a request of any hardware queue that has not completed.
+    pub(super) fn has_requests_in_driver(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_queue_has_requests_in_driver(self.as_ptr(), ptr::null()) }
+    }
+
     /// Keeps starting a request from reading the clock and arming the timer.
     pub(super) fn prepare(&self) {
         // SAFETY: By the type invariant, in panic context: nobody else changes flags or timer.
@@ -166,7 +172,10 @@ impl HwQueue {
     /// in the driver still, with its lock.
     pub(super) fn has_requests_in_driver(self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_hctx_has_requests_in_driver(self.as_ptr()) }
+        unsafe {
+            let queue = (*self.as_ptr()).queue;
+            bindings::vfs_helper_queue_has_requests_in_driver(queue, self.as_ptr())
+        }
     }
 
     /// The interrupt whose handler gets this queue's own data; any context.
@@ -180,16 +189,15 @@ impl HwQueue {
             .find(|v| !data.is_null() && v.dev_id() == data)
     }
 
-    /// Completes what the device has done; how many requests.
+    /// Completes what the device has done.
     ///
     /// # Safety
     ///
     /// The driver has a `poll` function, and may be called: the queue is not unused, and the locks
     /// that `poll` takes are not held for ever.
-    pub(super) unsafe fn poll(self) -> u32 {
+    pub(super) unsafe fn poll(self) {
         // SAFETY: By the contract.
-        let found = unsafe { bindings::vfs_helper_mq_poll(self.as_ptr()) };
-        u32::try_from(found).unwrap_or(0)
+        unsafe { bindings::vfs_helper_mq_poll(self.as_ptr()) };
     }
 }
 

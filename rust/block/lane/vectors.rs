@@ -16,11 +16,11 @@ use kernel::prelude::*;
 /// Interrupts that are looked at, at most: more than any PCI function has is 2048.
 const MAX_VECTORS: u32 = 2048;
 
-/// What a handler found.
+/// What became of calling a handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    /// It was called; whether it had something to do.
-    Called(bool),
+    /// It was called, or may be.
+    Called,
     /// It is being executed, here or on a CPU that was stopped in it, or was disabled.
     InProgress,
     /// It is not the one that was found at mount.
@@ -64,7 +64,7 @@ impl Vector {
         if busy {
             return Call::InProgress;
         }
-        Call::Called(false)
+        Call::Called
     }
 
     /// Calls the handler, as the interrupt would.
@@ -75,13 +75,13 @@ impl Vector {
     /// no lock but irq-safe ones.
     pub(super) unsafe fn call(&self) -> Call {
         let state = self.state();
-        if !matches!(state, Call::Called(_)) {
+        if state != Call::Called {
             return state;
         }
         // SAFETY: By the contract. It is registered with this `dev_id`, as `state` has just seen;
         // interrupts are off as they are in a handler; nobody is in the middle of it.
-        let did = unsafe { bindings::vfs_helper_irq_call(&self.irq, self.number) };
-        Call::Called(did)
+        unsafe { bindings::vfs_helper_irq_call(&self.irq, self.number) };
+        Call::Called
     }
 }
 

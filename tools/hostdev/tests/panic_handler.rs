@@ -134,10 +134,10 @@ struct Lane {
 }
 
 impl PanicDevices for &Lane {
-    fn collect(&self, _: u32) -> Option<u32> {
+    fn collect(&self, _: u32) -> Collected {
         let pending = self.pending.borrow();
         let Some(pending) = pending.as_ref() else {
-            return Some(0);
+            return Collected::DriverEmpty;
         };
         // The device had it all the time.
         let flags = WriteFlags::default();
@@ -145,7 +145,7 @@ impl PanicDevices for &Lane {
             .write(pending.sector, &pending.bytes, flags)
             .unwrap();
         self.gate.end();
-        Some(1)
+        Collected::DriverEmpty
     }
     fn refusal(&self, _: u32) -> Option<&'static str> {
         None

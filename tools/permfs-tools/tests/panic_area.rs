@@ -26,7 +26,7 @@ fn a_record_and_its_tail_are_one_whole_panic() {
         (&panic["deadline_ms"], &panic["deferred"]),
         (&json!(500), &json!(false))
     );
-    let drain = json!({"drained": true, "in_flight": 0, "flush": "pending", "lost": 0, "way": "virtio-poll", "us": 1250});
+    let drain = json!({"drained": true, "in_flight": 0, "flush": "pending", "lost": 0, "way": "virtio-poll", "us": 1250, "end": "done"});
     assert_eq!(panic["volumes"][0]["drain"], drain);
     let lane = json!({"way": "virtio-poll", "result": "ok", "why": null, "flush": "ok", "sequence": 1, "write_us": 940, "flush_us": 4100});
     assert_eq!(panic["volumes"][0]["lane"], lane);

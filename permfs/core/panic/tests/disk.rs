@@ -91,6 +91,8 @@ pub(super) struct Disk {
     pub(super) refusal: Option<&'static str>,
     /// In-flight requests that one round of collecting completes; `None`: there is no way.
     pub(super) collects: Option<u32>,
+    /// In-flight requests that the driver does not have: they never complete.
+    pub(super) not_in_driver: u32,
 }
 
 pub(super) const UUID: [u8; 16] = [0xab; 16];
@@ -124,6 +126,7 @@ impl Disk {
             fails: None,
             refusal: None,
             collects: Some(1),
+            not_in_driver: 0,
         }
     }
 
@@ -244,13 +247,20 @@ impl MockLane {
 }
 
 impl PanicDevices for &Devices {
-    fn collect(&self, lane: u32) -> Option<u32> {
+    fn collect(&self, lane: u32) -> Collected {
         self.pass();
         let lane = self.lane(lane);
         lane.rounds.set(lane.rounds.get() + 1);
-        let n = lane.disk.collects?.min(lane.slot.gate().in_flight());
-        (0..n).for_each(|_| lane.slot.gate().end());
-        Some(n)
+        let Some(n) = lane.disk.collects else {
+            return Collected::NoWay;
+        };
+        let in_driver = (lane.slot.gate().in_flight()).saturating_sub(lane.disk.not_in_driver);
+        (0..n.min(in_driver)).for_each(|_| lane.slot.gate().end());
+        if in_driver <= n {
+            Collected::DriverEmpty
+        } else {
+            Collected::More
+        }
     }
 
     fn refusal(&self, lane: u32) -> Option<&'static str> {

@@ -91,6 +91,7 @@ fn in_flight_requests_are_collected_and_counted() {
         (1, 0, 0)
     );
     assert!(drain.num("us") > 0);
+    assert_eq!(drain.get("end"), "done");
     assert_eq!(world.devices.lanes[0].rounds.get(), 4);
     assert_eq!(
         (end(&records).num("drained"), end(&records).num("inflight")),
@@ -118,6 +119,7 @@ fn what_never_completes_is_lost_after_half_of_the_deadline() {
         (0, 7, 7)
     );
     assert!((249_000..252_000).contains(&drain.num("us")), "{drain:?}");
+    assert_eq!(drain.get("end"), "deadline");
     // The other half was enough for the record.
     assert_eq!(of(&records, "lane")[0].get("result"), "ok");
     assert_eq!(
@@ -125,6 +127,27 @@ fn what_never_completes_is_lost_after_half_of_the_deadline() {
         (0, 7)
     );
     assert!(took(&world) < 252 * MS);
+}
+
+#[test]
+fn what_the_driver_does_not_have_is_not_waited_for() {
+    let mut world = World::new();
+    let disk = Disk {
+        collects: Some(2),
+        not_in_driver: 3,
+        ..Disk::new(4, 4)
+    };
+    let guard = world.mount_with("vda", disk);
+    (0..8).for_each(|_| guard.gate().enter().unwrap());
+    let records = world.panics(b"x");
+    let drain = of(&records, "drain")[0];
+    assert_eq!(
+        (drain.num("drained"), drain.num("lost"), drain.get("end")),
+        (0, 3, "driver-empty")
+    );
+    // Five by twos.
+    assert_eq!(world.devices.lanes[0].rounds.get(), 3);
+    assert!(took(&world) < MS);
 }
 
 #[test]
@@ -137,7 +160,8 @@ fn without_a_way_to_collect_nothing_is_waited_for() {
     let guard = world.mount_with("vda", disk);
     guard.gate().enter().unwrap();
     let records = world.panics(b"x");
-    assert_eq!(of(&records, "drain")[0].num("lost"), 1);
+    let drain = of(&records, "drain")[0];
+    assert_eq!((drain.num("lost"), drain.get("end")), (1, "no-way"));
     assert_eq!(world.devices.lanes[0].rounds.get(), 1);
     assert!(took(&world) < MS);
 }

@@ -182,12 +182,15 @@ pub(super) struct Drain {
     /// What became of the cache flush: `not-attempted`, `pending` (left to the lane), `ok`,
     /// `failed`, `timeout` or `refused`.
     pub(super) flush: Option<String>,
-    /// Requests that were given up when the deadline came.
+    /// Requests that were given up.
     pub(super) lost: Option<u32>,
     /// How completions were collected, or `none:` and the reason.
     pub(super) way: Option<String>,
     /// Microseconds taken.
     pub(super) us: Option<u64>,
+    /// Why it went no further: `done`, `deadline`, `driver-empty` or `no-way`; records of older
+    /// modules do not say.
+    pub(super) end: Option<String>,
 }
 
 /// How a volume's panic lane fared: the record's write, then the cache flush.

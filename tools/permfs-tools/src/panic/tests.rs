@@ -12,8 +12,8 @@ use permfs_core::{
     alloc::{Event, EventKind},
     crc::crc32c,
     panic::{
-        install_panic_hooks, After, Context, LaneOp, PanicDevices, PanicHalt, PanicLogger,
-        PanicMachine, PanicReboot, PanicSettings, SlotGuard, TASK_LEN,
+        install_panic_hooks, After, Collected, Context, LaneOp, PanicDevices, PanicHalt,
+        PanicLogger, PanicMachine, PanicReboot, PanicSettings, SlotGuard, TASK_LEN,
     },
 };
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ impl PanicMachine for &Host {
 struct NoLanes;
 
 impl PanicDevices for NoLanes {
-    fn collect(&self, lane: u32) -> Option<u32> {
+    fn collect(&self, lane: u32) -> Collected {
         unreachable!("lane {lane}")
     }
     fn refusal(&self, lane: u32) -> Option<&'static str> {

@@ -102,11 +102,20 @@ fn stopped(drained: Option<bool>, in_flight: Option<u32>, flush: Option<&str>) -
     format!("{state}; cache flush {flush}")
 }
 
+/// Why a drain left something in flight.
+fn given_up_because(end: Option<&str>) -> &'static str {
+    match end {
+        Some("deadline") => " at the deadline",
+        Some("driver-empty") => ", which the driver did not have",
+        _ => "",
+    }
+}
+
 /// How a volume's I/O was stopped.
 pub(super) fn drain(d: &Drain) -> String {
     let mut text = stopped(d.drained, d.in_flight, d.flush.as_deref());
     if let Some(lost) = d.lost.filter(|&n| n > 0) {
-        text += &format!("; {lost} given up at the deadline");
+        text += &format!("; {lost} given up{}", given_up_because(d.end.as_deref()));
     }
     if let Some(way) = &d.way {
         text += &match no_way(way) {

@@ -67,7 +67,7 @@ pub fn lines() -> (String, String) {
         ("alloc", "slot=0 shards=64 pressure=5 free=1000 reserved=2 failed=1 dfree=0 events=9 torn=0"),
         ("event", "slot=0 seq=8 t=61000000000 kind=alloc-failed cpu=0 shard=12 arg=256"),
         ("event", "slot=0 seq=7 t=60000000000 kind=pressure cpu=1 shard=12 arg=9"),
-        ("drain", "slot=0 drained=1 inflight=0 flush=pending lost=0 way=virtio-poll us=1250"),
+        ("drain", "slot=0 drained=1 inflight=0 flush=pending lost=0 way=virtio-poll us=1250 end=done"),
     ];
     let tail = [
         (

@@ -56,7 +56,7 @@ fn no_text_out_of_a_log_becomes_markup() {
         format!("vol slot=0 state={word} inflight=1 run=2 dur=1 uuid={word} name={text}"),
         "alloc slot=0 shards=9 pressure=4 free=1 reserved=1 failed=1 dfree=1 events=1 torn=1".into(),
         format!("event slot=0 seq=0 t=5 kind={word} cpu=0 shard=3 arg=1"),
-        format!("drain slot=0 drained=0 inflight=1 flush={word} lost=1 way={word} us=7"),
+        format!("drain slot=0 drained=0 inflight=1 flush={word} lost=1 way={word} us=7 end={word}"),
         format!("lane slot=0 way={word} result={word} why={word} flush={word} seq=1 write_us=5 flush_us=6"),
         format!("end vols=1 drained=0 inflight=1 flush={word} elapsed_ns=5 next={word} lines=8"),
         format!("nested stage={word} cpu=1"),
@@ -195,4 +195,11 @@ fn what_did_not_complete_has_no_length() {
     assert!(page_of(unflushed).contains(
         "record 4 written, NOT known to be durable: flush timeout (by nvme-poll, write 7.000 µs)"
     ));
+    let left = |end| {
+        format!(
+            "drain slot=0 drained=0 inflight=2 flush=pending lost=2 way=nvme-reap us=9 end={end}"
+        )
+    };
+    assert!(page_of(&left("driver-empty")).contains("2 given up, which the driver did not have;"));
+    assert!(page_of(&left("deadline")).contains("2 given up at the deadline;"));
 }

@@ -119,6 +119,7 @@ fn drain(line: &Line) -> Drain {
         lost: line.number("lost"),
         way: line.text("way"),
         us: line.number("us"),
+        end: line.text("end"),
     }
 }
 
