@@ -175,7 +175,7 @@ static bool is_in_driver(struct request *rq, void *data)
 	return false;
 }
 
-/* A request of one hardware queue, or of all, that the driver was given and that has not completed. */
+/* A request of one hardware queue, or of all, that the driver has and has not completed. */
 bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					     const struct blk_mq_hw_ctx *hctx)
 {
