@@ -65,8 +65,8 @@ def judge(seen: Seen) -> list[str]:
 
 
 def reports(record: dict | None) -> list[dict]:
-    """The panics in what `permfs panic` has read, without an oops that came before."""
-    return [panic for panic in (record or {}).get("panics", []) if panic["message"] or panic["nested_in_stage"]]
+    """The panics in what `permfs panic` has read."""
+    return (record or {}).get("panics", [])
 
 
 def hang(seen: Seen) -> str:
@@ -111,9 +111,10 @@ def check_report(seen: Seen) -> Iterator[str]:
     if len(reports(record)) != 1:
         yield f"{len(reports(record))} panics on the console, not one"
     panic = reports(record)[0]
-    # The lines of the oops that a Rust panic is are read, or counted as unknown, by the version of `permfs panic`.
-    if record["damaged_lines"] or (record["unknown_lines"] and cell.context != "rust"):
+    if record["damaged_lines"] or record["unknown_lines"]:
         yield f"{record['damaged_lines']} damaged and {record['unknown_lines']} unknown lines"
+    if record["oopses"] and cell.context != "rust":
+        yield f"an oops is told: {record['oopses']}"
     if not panic["complete"]:
         yield f"the report is not complete: {panic['lines']} of {panic['lines_written']} lines"
         return
@@ -348,13 +349,18 @@ def check_nested(seen: Seen) -> Iterator[str]:
 
 
 def check_oops(seen: Seen) -> Iterator[str]:
-    """A Rust panic is an oops first: it is told, and the volume that it was in has failed."""
-    lines = [line for line in seen.console.split("\n") if "permfs-panic: v=1 " in line]
-    failed = [line for line in lines if " rec=failed " in line and f'name="{seen.kind.volume}"' in line]
-    if sum(" rec=oops " in line for line in lines) != 1 or len(failed) != 1:
-        yield f"the oops is not told once, with its volume: {lines[:3]}"
-    elif f" inflight={seen.truth.get('in_flight', 0)} " not in failed[0]:
-        yield f"{seen.truth.get('in_flight', 0)} were in flight at the oops, and it tells: {failed[0]}"
+    """A Rust panic is an oops first: it is told, whole, with the volume that it was in, and the panic names it."""
+    oopses, panic = seen.record["oopses"], reports(seen.record)[0]
+    failed = [volume for oops in oopses for volume in oops["volumes"] if volume["name"] == seen.kind.volume]
+    if len(oopses) != 1 or not oopses[0]["complete"] or len(failed) != 1:
+        yield f"the oops is not told once, whole, with its volume: {oopses}"
+        return
+    if failed[0]["in_flight"] != seen.truth.get("in_flight", 0):
+        yield f"{seen.truth.get('in_flight', 0)} were in flight at the oops, and it tells of {failed[0]['in_flight']}"
+    if not failed[0]["lock_held"]:
+        yield "the oops came in the middle of an operation, and is told to hold no lock of the volume"
+    if (panic["oops"], oopses[0]["panic"]) != (oopses[0]["id"], panic["id"]):
+        yield f"oops and panic do not name each other: {panic['oops']!r}, {oopses[0]['panic']!r}"
 
 
 CHECKS = (check_report, check_volume, check_in_flight, check_drain_end, check_flush, check_lane, check_pstore, check_disk)

@@ -133,7 +133,7 @@ def good(name: str) -> cell.Seen:
     end = {"watchdog": Event("WATCHDOG", 109.0, {})}.get(c.end, Event("SHUTDOWN", 101.5, {"reason": "guest-reset"}))
     volume = told(c, seen.kind.volume)
     ok = volume["lane"]["result"] == "ok"
-    panic = {"id": "00000001", "complete": True, "lines": 6, "lines_written": 6, "nested_in_stage": None,
+    panic = {"id": "00000001", "complete": True, "lines": 6, "lines_written": 6, "nested_in_stage": None, "oops": None,
              "message": "panicker: hardirq", "context": "hardirq", "strategy": "kernel", "timeout": expect.TIMEOUT[c.end],
              "volumes": [volume],
              "outcome": {"drained": volume["drain"]["drained"], "in_flight": volume["drain"]["in_flight"],
@@ -147,7 +147,7 @@ def good(name: str) -> cell.Seen:
     seen.events = [Event("GUEST_PANICKED", 100.0, {}), end]
     seen.console = ("[    1.0] Kernel panic - not syncing: panicker: hardirq\n"
                     "[    1.1] ---[ end Kernel panic - not syncing: panicker: hardirq ]---\n")
-    seen.record = {"panics": [panic], "damaged_lines": 0, "unknown_lines": 0}
+    seen.record = {"panics": [panic], "oopses": [], "damaged_lines": 0, "unknown_lines": 0}
     seen.pstore = {"files": {}, "backend": c.pstore, "json": {"panics": [copy.deepcopy(panic)]}}
     seen.volume = {"error": None, "lost": [], "mounted": True}
     return seen
@@ -182,6 +182,8 @@ class Judge(unittest.TestCase):
         self.wrong(name, lambda s, p: p["volumes"][0].update(state="failed"), "told to be failed")
         self.wrong(name, lambda s, p: p["volumes"].clear(), "volumes told: []")
         self.wrong(name, lambda s, p: s.record.update(damaged_lines=1), "1 damaged")
+        self.wrong(name, lambda s, p: s.record.update(unknown_lines=1), "1 unknown")
+        self.wrong(name, lambda s, p: s.record["oopses"].append({}), "an oops is told")
         self.wrong(name, lambda s, p: s.record["panics"].append(p), "2 panics")
         self.wrong(name, lambda s, p: s.pstore["json"]["panics"][0].update(cpu=9) or p.update(cpu=1), "differs from the one")
         self.wrong(name, lambda s, p: s.pstore["json"]["panics"].clear(), "pstore holds 0 panics")
@@ -222,14 +224,27 @@ class Judge(unittest.TestCase):
         seen = good("hardirq.virtio-shared.idle.erst.now")
         seen.cell = seen.cell._replace(context="rust")
         for one in (seen.record["panics"][0], seen.pstore["json"]["panics"][0]):
-            one.update(context="task", message="Fatal exception")
+            one.update(context="task", message="Fatal exception", oops="00000002")
             one["volumes"][0]["state"] = "failed"
-        self.assertTrue(any("the oops is not told" in sentence for sentence in expect.judge(seen)))
-        seen.console += ('[ 1.0] permfs-panic: v=1 rec=oops id=1\n'
-                         '[ 1.0] permfs-panic: v=1 rec=failed id=1 inflight=0 run=5 name="vda" crc=1\n')
+
+        def says(sentence: str) -> None:
+            self.assertTrue(any(sentence in found for found in expect.judge(seen)), expect.judge(seen))
+
+        says("the oops is not told")
+        volume = {"name": "vda", "in_flight": 0, "lock_held": True}
+        oops = {"id": "00000002", "panic": "00000001", "complete": True, "volumes": [volume]}
+        seen.record["oopses"] = [oops]
         self.assertEqual(expect.judge(seen), [])
-        seen.truth["in_flight"] = 3
-        self.assertTrue(any("were in flight at the oops" in sentence for sentence in expect.judge(seen)))
+        for part, name, lie, sentence in ((oops, "complete", False, "the oops is not told"),
+                                          (oops, "panic", None, "do not name each other"),
+                                          (volume, "name", "vdb", "the oops is not told"),
+                                          (volume, "in_flight", 3, "and it tells of 3"),
+                                          (volume, "lock_held", False, "no lock of the volume")):
+            true = part[name]
+            part[name] = lie
+            says(sentence)
+            part[name] = true
+        self.assertEqual(expect.judge(seen), [])
 
     def test_lost_data(self):
         name = "hardirq.loop.idle.erst.now"

@@ -13,13 +13,14 @@ refuses() {
 	grep -q 'Input/output error' /tmp/refused || { say "no EIO: $*"; cat /tmp/refused; }
 }
 works() { timeout 20 "$@" || say "does not work, status $?: $*"; }
-# lines KIND EXPECTED...: the log has so many whole lines of that kind, and EXPECTED stand in them.
-lines() {
-	local kind=$1 count=$2 text
-	shift 2
-	dmesg | grep "rec=$kind " >/tmp/lines
-	[ "$(wc -l </tmp/lines)" = "$count" ] || { say "$(wc -l </tmp/lines) lines of $kind, not $count"; cat /tmp/lines; }
-	for text; do grep -qF -- "$text" /tmp/lines || { say "no line of $kind has $text"; cat /tmp/lines; }; done
+# told EXPR...: `permfs panic` finds one oops in the log, whole, and no panic; each jq expression holds of it.
+told() {
+	local e
+	dmesg | permfs panic --json - >/tmp/oops.json || say "no oops is found"
+	for e in '.panic == null and .complete' "$@"; do
+		jq -e ".panics == [] and .unknown_lines == 0 and .damaged_lines == 0 and (.oopses | length == 1 and (.[0] | $e))" \
+			/tmp/oops.json >/dev/null || { say "does not hold: $e"; jq . /tmp/oops.json; }
+	done
 }
 
 echo 0 >/proc/sys/kernel/panic_on_oops
@@ -46,8 +47,9 @@ for i in {1..8}; do
 done
 [ "$(cat /tmp/dd.* | grep -c 'Input/output error')" -ge 6 ] || { say "not all who waited got EIO"; cat /tmp/dd.*; }
 [ "$(cat $at)" = off ] || say "the point is still armed"
-lines oops 1 'vols=1' 'comm="dd"' 'ctx=task'
-lines failed 1 'held=1' 'name="vda"'
+told '.volumes_failed == 1 and .task == "dd" and .context == "task" and .pid > 1' '.message | test("invalid opcode")' \
+	'.volumes | length == 1 and (.[0] | .name == "vda" and .lock_held and .running_epoch > .durable_epoch)'
+dmesg | permfs panic - | grep -q 'no panic is known to have come of it' || say "the summary does not tell of the oops"
 refuses touch /mnt/a/new
 refuses mkdir /mnt/a/folder
 refuses stat -f /mnt/a
@@ -66,8 +68,7 @@ works sync -f /mnt/a
 dmesg -C
 echo 'allocator oops' >$at
 timeout 20 dd if=/dev/zero of=/mnt/a/big bs=4k count=64 conv=fsync status=none 2>/dev/null && say "it was told that all is well"
-lines oops 1 'vols=1'
-lines failed 1 'held=1' 'name="vda"'
+told '.volumes_failed == 1' '.volumes[0] | .name == "vda" and .lock_held'
 refuses touch /mnt/a/another
 refuses ls /mnt/a/.
 works dd if=/dev/zero of=/mnt/b/more bs=64k count=16 conv=fsync status=none
@@ -76,8 +77,7 @@ works dd if=/dev/zero of=/mnt/b/more bs=64k count=16 conv=fsync status=none
 dmesg -C
 echo 'submit oops' >$at
 timeout 20 dd if=/mnt/b/more of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null && say "the reader lives"
-lines oops 1 'vols=2' 'comm="dd"'
-lines failed 2 'held=0' 'name="vdb"' 'name="vdc"'
+told '.volumes_failed == 2 and .task == "dd"' '[.volumes[].name] == ["vdb", "vdc"]' 'all(.volumes[]; .lock_held | not)'
 for d in b c; do
 	refuses touch /mnt/$d/another
 	refuses stat -f /mnt/$d
@@ -86,8 +86,6 @@ works umount /mnt/b
 works mount -t permfs /dev/vdb /mnt/b
 works touch /mnt/b/again
 works sync -f /mnt/b
-
-dmesg | grep -q 'permfs-panic.*rec=begin' && say "there was a panic"
 
 # Not the orderly end, which would wait for that folio.
 [ $failed = 0 ] && echo c >/proc/sysrq-trigger

@@ -43,7 +43,7 @@ const NOT_READ: u8 = 2;
 /// A volume may be mounted; its device or image is only read. Lines of one panic that are in several
 /// places are put together.
 ///
-/// Exits with 0 if a panic was found; with 1 if none was; with 2 if none was and something could not be
+/// Exits with 0 if a panic or an oops was found; with 1 if none was; with 2 if none was and something could not be
 /// read, or if a place that was named could not. With --archive or --prometheus, having found none is 0
 /// too, unless a file or device could not be read.
 #[derive(clap::Args, Debug)]
@@ -60,7 +60,7 @@ pub struct PanicArgs {
     /// Print metrics for Prometheus' textfile collector
     #[arg(long, group = "form")]
     prometheus: bool,
-    /// Keep every panic in a folder, as text, JSON and kernel log; what is there is not written again
+    /// Keep every panic and oops in a folder, as text, JSON and kernel log; what is there is not written again
     #[arg(long, group = "form", value_name = "DIR")]
     archive: Option<PathBuf>,
     /// Then remove from /sys/fs/pstore the files that are in the archive
@@ -120,13 +120,17 @@ fn collect(args: &PanicArgs) -> Result<Logs> {
 /// Adds to the archive; what was done, and what could not be read.
 fn archived(folder: &Path, args: &PanicArgs, report: &Report, logs: &Logs) -> Result<String> {
     let done = archive::add(folder, report, &logs.kernel_logs, args.erase_pstore)?;
-    let mut text = format!(
-        "{}: {} panic(s) added, {} completed, {} there already",
-        folder.display(),
-        done.new,
-        done.more,
-        done.known
-    );
+    let counts = |kind, n: &archive::Counts| {
+        format!(
+            "{} {kind} added, {} completed, {} there already",
+            n.new, n.more, n.known
+        )
+    };
+    let panics = counts("panic(s)", &done.panics);
+    let mut text = format!("{}: {panics}", folder.display());
+    if done.oopses != archive::Counts::default() {
+        text += &format!("; {}", counts("oops(es)", &done.oopses));
+    }
     if args.erase_pstore {
         text += &format!("; {} file(s) removed from pstore", done.erased);
     }
@@ -150,7 +154,8 @@ fn kernel_log(logs: &Logs) -> String {
 fn status(report: &Report) -> u8 {
     let lost = |a: &area::AreaReport| a.torn + a.damaged > 0;
     let unread = !report.unreadable.is_empty() || report.areas.iter().any(lost);
-    match (report.panics.is_empty(), unread) {
+    let none = report.panics.is_empty() && report.oopses.is_empty();
+    match (none, unread) {
         (false, _) => 0,
         (true, false) => NONE_FOUND,
         (true, true) => NOT_READ,

@@ -33,7 +33,7 @@ fn forbid_more(schema: &mut Value) {
     }
 }
 
-/// A volume with two panics: one whole, one of which much is lost; and a kernel log.
+/// A volume with two panics: one whole, one of which much is lost; and a kernel log, with an oops too.
 fn volume() -> Volume {
     let volume = Volume::new(16);
     let (record, tail) = lines();
@@ -50,7 +50,13 @@ fn volume() -> Volume {
         + &line(0xbad, 4, "nested", "stage=drain cpu=0")
         + "permfs-panic: v=1 rec=end id=00000bad crc=00000000\n";
     volume.breadcrumbs(2, &other);
-    let log = deflate(&format!("Panic#1 Part1\n{record}"));
+    let oops = line(
+        0xdead,
+        0,
+        "oops",
+        "wall=1795387568123456789 mono=61123456789 cpu=1 ctx=task vols=1 pid=7 comm=\"bash\" text=\"Oops: 0000\"",
+    ) + &line(0xdead, 1, "failed", "slot=0 held=1 inflight=3 run=42 dur=41 uuid=01234567000040008000000000000001 name=\"vda\"");
+    let log = deflate(&format!("Panic#1 Part1\n{oops}{record}"));
     volume.record(&log_head(3, &log, 1, true), &log);
     volume
 }
@@ -76,8 +82,16 @@ fn every_json_fits_the_schema_and_the_schema_has_every_name() {
         assert!(errors.is_empty(), "{errors:?}");
         assert!(validator(false).is_valid(&report));
     }
-    // The schema is not one that everything fits.
     let mut report = json(&[image], 0);
+    assert_eq!(
+        (
+            &report["unknown_lines"],
+            &report["oopses"][0]["volumes"][0]["lock_held"]
+        ),
+        (&json!(0), &json!(true))
+    );
+    assert_eq!(report["panics"][1]["oops"], "0000dead");
+    // The schema is not one that everything fits.
     report["panics"][0]["id"] = json!(5);
     assert!(!validator(false).is_valid(&report));
     report["panics"][0]
@@ -102,6 +116,8 @@ fn the_page_is_whole_and_tells_of_both_panics() {
         "the handler itself panicked in stage drain",
         "record 3 in slot 3: kernel-log",
         "Panic <code>00000bad</code>",
+        "Oops <code>0000dead</code>",
+        "<td>1.000 s before</td>",
     ] {
         assert!(page.contains(part), "{part}");
     }
@@ -120,6 +136,9 @@ fn metrics_name_what_is_known_and_nothing_else() {
     let metrics = text(&["--prometheus", &volume.image], 0);
     for sample in [
         "permfs_panics_recorded_total 2",
+        "permfs_oopses_recorded_total 1",
+        "permfs_oops_last_timestamp_seconds 1795387568.123",
+        "permfs_oops_last_volumes_failed 1",
         "permfs_panic_damaged_lines 1",
         "permfs_panic_last_info{id=\"00c0ffee\",context=\"task\",strategy=\"kernel\"} 1",
         "permfs_panic_last_timestamp_seconds 1795387569.123",
@@ -153,7 +172,8 @@ fn metrics_name_what_is_known_and_nothing_else() {
     let nothing = volume.path("nothing");
     fs::write(&nothing, "").expect("room");
     let metrics = text(&["--prometheus", nothing.to_str().expect("plain")], 0);
-    assert!(metrics.contains("permfs_panics_recorded_total 0\n") && !metrics.contains("last"));
+    assert!(metrics.contains("permfs_panics_recorded_total 0\n"));
+    assert!(metrics.contains("permfs_oopses_recorded_total 0\n") && !metrics.contains("last"));
 }
 
 #[test]
@@ -190,7 +210,9 @@ fn the_archive_takes_each_panic_once() {
     let folder = volume.path("archive");
     let folder = folder.to_str().expect("plain");
     let archive = || text(&["--archive", folder, &volume.image], 0);
-    assert!(archive().ends_with("2 panic(s) added, 0 completed, 0 there already\n"));
+    assert!(archive().ends_with(
+        "2 panic(s) added, 0 completed, 0 there already; 1 oops(es) added, 0 completed, 0 there already\n"
+    ));
     let stamps = || {
         let files = fs::read_dir(folder)
             .expect("a folder")
@@ -212,17 +234,22 @@ fn the_archive_takes_each_panic_once() {
         .map(|(name, _)| name.to_str().expect("plain"))
         .collect();
     let both = ["20261122T223640Z-00000bad", "20261122T224609Z-00c0ffee"];
+    let oops = "20261122T224608Z-oops-0000dead";
     assert_eq!(
         names,
         [
             format!("{}.json", both[0]),
             format!("{}.txt", both[0]),
+            format!("{oops}.json"),
+            format!("{oops}.txt"),
             format!("{}.json", both[1]),
             format!("{}.log", both[1]),
             format!("{}.txt", both[1]),
         ]
     );
-    assert!(archive().ends_with("0 panic(s) added, 0 completed, 2 there already\n"));
+    assert!(archive().ends_with(
+        "0 panic(s) added, 0 completed, 2 there already; 0 oops(es) added, 0 completed, 1 there already\n"
+    ));
     assert_eq!(stamps(), before);
     let strict = validator(true);
     for name in both {
@@ -237,6 +264,7 @@ fn the_archive_takes_each_panic_once() {
     volume.write(volume.slot(3), &[0; 4096]);
     let metrics = text(&["--prometheus", folder, &volume.image], 0);
     assert!(metrics.contains("permfs_panics_recorded_total 2\n"));
+    assert!(metrics.contains("permfs_oopses_recorded_total 1\n"));
     let nothing = volume.path("nothing");
     fs::write(&nothing, "").expect("room");
     text(&["--archive", folder, nothing.to_str().expect("plain")], 0);

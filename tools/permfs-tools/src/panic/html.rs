@@ -12,8 +12,8 @@ mod tests;
 
 use super::{
     human,
-    model::{Event, PanicRecord, Report, VolumeRecord},
-    text::{self, plain, show},
+    model::{Event, OopsRecord, PanicRecord, Report, Scene, VolumeRecord},
+    text::{self, plain, show, Death},
 };
 use std::fmt::{Display, Write as _};
 
@@ -21,10 +21,12 @@ const STYLE: &str = include_str!("html/style.css");
 
 /// The page.
 pub(super) fn page(report: &Report) -> String {
-    let title = match &report.panics[..] {
-        [] => "No PermFS panic".to_owned(),
-        [one] => format!("PermFS: panic {}", one.id),
-        many => format!("PermFS: {} panics", many.len()),
+    let title = match (&report.panics[..], &report.oopses[..]) {
+        ([], []) => "No PermFS panic".to_owned(),
+        ([], [one]) => format!("PermFS: oops {}", one.id),
+        ([one], []) => format!("PermFS: panic {}", one.id),
+        (panics, []) => format!("PermFS: {} panics", panics.len()),
+        (panics, oopses) => format!("PermFS: panics {}, oopses {}", panics.len(), oopses.len()),
     };
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -39,8 +41,11 @@ pub(super) fn page(report: &Report) -> String {
         let _ = writeln!(out, "<h1>No PermFS panic</h1>\n<p>Searched: {places}.</p>");
     }
     // The newest is what one comes for.
-    for (n, panic) in report.panics.iter().rev().enumerate() {
-        one_panic(&mut out, panic, n == 0);
+    for (n, death) in text::deaths(report).into_iter().rev().enumerate() {
+        match death {
+            Death::Panic(panic) => one_panic(&mut out, report, panic, n == 0),
+            Death::Oops(oops) => one_oops(&mut out, oops, n == 0),
+        }
     }
     sources(&mut out, report);
     out.push_str("</body>\n</html>\n");
@@ -63,29 +68,66 @@ fn esc(text: impl Display) -> String {
     out
 }
 
-fn one_panic(out: &mut String, p: &PanicRecord, open: bool) {
-    let when = p.time.as_deref().unwrap_or("at an unknown time");
+fn head(out: &mut String, what: &str, id: &str, scene: &Scene, open: bool) {
+    let when = scene.time.as_deref().unwrap_or("at an unknown time");
     let _ = writeln!(
         out,
-        "<details class=\"panic\"{}>\n<summary><h1>Panic <code>{}</code></h1> <time>{}</time></summary>\n\
+        "<details class=\"panic\"{}>\n<summary><h1>{what} <code>{}</code></h1> <time>{}</time></summary>\n\
          <p class=\"message\">{}</p>",
         if open { " open" } else { "" },
-        esc(&p.id),
+        esc(id),
         esc(when),
-        esc(text::message(p))
+        esc(text::message(scene))
     );
+}
+
+fn one_panic(out: &mut String, report: &Report, p: &PanicRecord, open: bool) {
+    head(out, "Panic", &p.id, &p.scene, open);
     verdict(out, p);
     facts(out, p);
-    stages::section(out, p);
+    let oops = report
+        .oopses
+        .iter()
+        .find(|o| p.oops.as_ref() == Some(&o.id));
+    stages::section(out, p, oops);
     for volume in &p.volumes {
         one_volume(out, volume);
     }
     events(out, p);
+    lines(out, &text::completeness(p), &p.raw_lines);
+}
+
+fn one_oops(out: &mut String, o: &OopsRecord, open: bool) {
+    head(out, "Oops", &o.id, &o.scene, open);
+    let failed = show(o.volumes_failed);
+    chips(
+        out,
+        [
+            (Some(false), format!("volumes failed: {failed}")),
+            (Some(o.complete), text::oops_completeness(o)),
+        ],
+    );
+    out.push_str("<table class=\"facts\">\n");
+    fact(out, "when", text::when(&o.scene));
+    fact(out, "where", text::place(&o.scene));
+    for v in &o.volumes {
+        let name = format!("volume {}", show(v.name.as_deref()));
+        let uuid = show(v.uuid.as_deref());
+        fact(out, &esc(name), format!("{uuid}: {}", text::failed(v)));
+    }
+    fact(out, "then", text::aftermath(o));
+    fact(out, "read from", o.sources.join(", "));
+    out.push_str("</table>\n");
+    lines(out, &text::oops_completeness(o), &o.raw_lines);
+}
+
+/// The lines themselves, which end the part.
+fn lines(out: &mut String, completeness: &str, lines: &[String]) {
     let _ = writeln!(
         out,
         "<h2>Lines</h2>\n<details><summary>{} as they were printed</summary>\n<pre>{}</pre></details>\n</details>",
-        esc(text::completeness(p)),
-        p.raw_lines.iter().map(esc).collect::<Vec<_>>().join("\n")
+        esc(completeness),
+        lines.iter().map(esc).collect::<Vec<_>>().join("\n")
     );
 }
 
@@ -100,17 +142,22 @@ fn verdict(out: &mut String, p: &PanicRecord) {
         Some(false) => format!("{in_flight} I/O in flight"),
         None => "I/O: unknown".into(),
     };
-    let mut chips = vec![(drained, state)];
-    chips.push(match flush {
+    let mut facts = vec![(drained, state)];
+    facts.push(match flush {
         Some("ok") => (Some(true), "caches flushed".into()),
         Some("not-attempted") => (None, "cache flush not attempted".into()),
         Some(word) => (Some(false), format!("cache flush: {word}")),
         None => (None, "cache flush: unknown".into()),
     });
-    chips.push((Some(p.complete), text::completeness(p)));
+    facts.push((Some(p.complete), text::completeness(p)));
     if let Some(next) = outcome.and_then(|o| o.next.as_deref()) {
-        chips.push((None, format!("then: {next}")));
+        facts.push((None, format!("then: {next}")));
     }
+    chips(out, facts);
+}
+
+/// Words to be seen first, and whether they are good.
+fn chips(out: &mut String, chips: impl IntoIterator<Item = (Option<bool>, String)>) {
     out.push_str("<ul class=\"verdict\">\n");
     for (good, text) in chips {
         let class = match good {
@@ -125,8 +172,8 @@ fn verdict(out: &mut String, p: &PanicRecord) {
 
 fn facts(out: &mut String, p: &PanicRecord) {
     out.push_str("<table class=\"facts\">\n");
-    fact(out, "when", text::when(p));
-    fact(out, "where", text::place(p));
+    fact(out, "when", text::when(&p.scene));
+    fact(out, "where", text::place(&p.scene));
     fact(
         out,
         "volumes",

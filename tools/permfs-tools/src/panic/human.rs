@@ -4,16 +4,19 @@
 
 use super::{
     area::{AreaReport, RecordInfo, RecordState},
-    model::{PanicRecord, Report, VolumeRecord},
-    text::{self, plain, show},
+    model::{OopsRecord, PanicRecord, Report, VolumeRecord},
+    text::{self, plain, show, Death},
 };
 use std::fmt::Write as _;
 
 /// Everything that was read, as text. Texts out of logs are shown without control characters.
 pub(super) fn summary(report: &Report) -> String {
     let mut out = String::new();
-    for panic in &report.panics {
-        one_panic(&mut out, panic);
+    for death in text::deaths(report) {
+        match death {
+            Death::Panic(panic) => one_panic(&mut out, panic),
+            Death::Oops(oops) => one_oops(&mut out, oops),
+        }
         out.push('\n');
     }
     if report.panics.is_empty() {
@@ -45,9 +48,9 @@ pub(super) fn summary(report: &Report) -> String {
 
 fn one_panic(out: &mut String, p: &PanicRecord) {
     let _ = writeln!(out, "Panic {}", p.id);
-    put(out, "message", text::message(p));
-    put(out, "when", text::when(p));
-    put(out, "where", text::place(p));
+    put(out, "message", text::message(&p.scene));
+    put(out, "when", text::when(&p.scene));
+    put(out, "where", text::place(&p.scene));
     let mut mounted = format!("{} mounted or on their way", show(p.volumes_mounted));
     if let Some(ms) = p.deadline_ms {
         mounted += &format!("; deadline for their I/O {ms} ms");
@@ -60,12 +63,44 @@ fn one_panic(out: &mut String, p: &PanicRecord) {
         put(out, name, remark);
     }
     put(out, "outcome", text::outcome(p));
-    let mut record = text::completeness(p);
-    if !p.sources.is_empty() {
-        let sources: Vec<_> = p.sources.iter().map(plain).collect();
-        record += &format!(", from {}", sources.join(", "));
+    put(
+        out,
+        "record",
+        text::completeness(p) + &from_sources(&p.sources),
+    );
+}
+
+fn one_oops(out: &mut String, o: &OopsRecord) {
+    let _ = writeln!(out, "Oops {}", o.id);
+    put(out, "message", text::message(&o.scene));
+    put(out, "when", text::when(&o.scene));
+    put(out, "where", text::place(&o.scene));
+    let failed = format!("{} failed with it", show(o.volumes_failed));
+    put(out, "volumes", failed);
+    for v in &o.volumes {
+        let (name, uuid) = (v.name.as_deref().map(plain), v.uuid.as_deref().map(plain));
+        let _ = writeln!(
+            out,
+            "    {} {}  {}",
+            show(name),
+            show(uuid),
+            text::failed(v)
+        );
     }
-    put(out, "record", record);
+    put(out, "then", text::aftermath(o));
+    put(
+        out,
+        "record",
+        text::oops_completeness(o) + &from_sources(&o.sources),
+    );
+}
+
+fn from_sources(sources: &[String]) -> String {
+    let sources: Vec<_> = sources.iter().map(plain).collect();
+    match &sources[..] {
+        [] => String::new(),
+        sources => format!(", from {}", sources.join(", ")),
+    }
 }
 
 fn put(out: &mut String, name: &str, value: String) {

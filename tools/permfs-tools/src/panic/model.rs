@@ -3,10 +3,15 @@
 //! What the lines of a panic mean together. Its JSON form is documented in `Documentation/panic-lines.md`.
 
 mod builder;
+mod oops;
 mod take;
 mod timeline;
 
-pub(super) use self::{builder::Builder, timeline::Span};
+pub(super) use self::{
+    builder::Builder,
+    oops::{FailedVolume, OopsRecord},
+    timeline::Span,
+};
 
 use super::{area::AreaReport, source::Unreadable};
 use serde::Serialize;
@@ -18,6 +23,8 @@ pub(super) struct Report {
     pub(super) version: u32,
     /// The panics, oldest first.
     pub(super) panics: Vec<PanicRecord>,
+    /// Oopses inside PermFS, oldest first.
+    pub(super) oopses: Vec<OopsRecord>,
     /// Lines torn, cut or overwritten: nothing of them was believed.
     pub(super) damaged_lines: u64,
     /// Whole lines of a later version of the format.
@@ -28,6 +35,29 @@ pub(super) struct Report {
     pub(super) unreadable: Vec<Unreadable>,
     /// Where was searched.
     pub(super) places: Vec<String>,
+}
+
+/// Where and when something died, and of what.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(super) struct Scene {
+    /// Nanoseconds since 1970.
+    pub(super) wall_ns: Option<u64>,
+    /// The same, in UTC, as RFC 3339 has it.
+    pub(super) time: Option<String>,
+    /// Nanoseconds since the kernel started.
+    pub(super) mono_ns: Option<u64>,
+    /// The kernel's message.
+    pub(super) message: Option<String>,
+    /// The message was longer.
+    pub(super) message_cut: bool,
+    /// The CPU.
+    pub(super) cpu: Option<u32>,
+    /// `task`, `softirq`, `hardirq` or `nmi`.
+    pub(super) context: Option<String>,
+    /// The task's PID.
+    pub(super) pid: Option<i32>,
+    /// The task's name.
+    pub(super) task: Option<String>,
 }
 
 /// One panic.
@@ -41,24 +71,11 @@ pub(super) struct PanicRecord {
     pub(super) lines: u32,
     /// Lines that the handler wrote.
     pub(super) lines_written: Option<u32>,
-    /// Nanoseconds since 1970.
-    pub(super) wall_ns: Option<u64>,
-    /// The same, in UTC, as RFC 3339 has it.
-    pub(super) time: Option<String>,
-    /// Nanoseconds since the kernel started.
-    pub(super) mono_ns: Option<u64>,
-    /// The panic's message.
-    pub(super) message: Option<String>,
-    /// The message was longer.
-    pub(super) message_cut: bool,
-    /// The CPU that panicked.
-    pub(super) cpu: Option<u32>,
-    /// `task`, `softirq`, `hardirq` or `nmi`.
-    pub(super) context: Option<String>,
-    /// The task's PID.
-    pub(super) pid: Option<i32>,
-    /// The task's name.
-    pub(super) task: Option<String>,
+    /// Where and when.
+    #[serde(flatten)]
+    pub(super) scene: Scene,
+    /// Id of the oops that the kernel made this panic of.
+    pub(super) oops: Option<String>,
     /// `kernel`, `halt` or `reboot`.
     pub(super) strategy: Option<String>,
     /// The kernel's panic timeout, seconds.

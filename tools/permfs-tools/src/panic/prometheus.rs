@@ -4,7 +4,7 @@
 //!
 //! What is not known has no sample: a lost line must not look like a zero.
 
-use super::model::{PanicRecord, Report};
+use super::model::{OopsRecord, PanicRecord, Report};
 use std::fmt::{Display, Write as _};
 
 /// All metrics, in the text format 0.0.4.
@@ -16,6 +16,12 @@ pub(super) fn metrics(report: &Report) -> String {
         "counter",
         "Panics of which a record was read.",
         Some(count),
+    );
+    out.one(
+        "permfs_oopses_recorded_total",
+        "counter",
+        "Oopses inside PermFS of which a record was read; those that became panics, too.",
+        Some(report.oopses.len()),
     );
     out.one(
         "permfs_panic_damaged_lines",
@@ -32,6 +38,9 @@ pub(super) fn metrics(report: &Report) -> String {
     areas(&mut out, report);
     if let Some(last) = report.panics.last() {
         last_panic(&mut out, last);
+    }
+    if let Some(last) = report.oopses.last() {
+        last_oops(&mut out, last);
     }
     out.text
 }
@@ -69,7 +78,7 @@ fn areas(out: &mut Metrics, report: &Report) {
 fn last_panic(out: &mut Metrics, p: &PanicRecord) {
     let labels = [
         ("id", p.id.as_str()),
-        ("context", p.context.as_deref().unwrap_or("")),
+        ("context", p.scene.context.as_deref().unwrap_or("")),
         ("strategy", p.strategy.as_deref().unwrap_or("")),
     ];
     let name = "permfs_panic_last_info";
@@ -77,7 +86,7 @@ fn last_panic(out: &mut Metrics, p: &PanicRecord) {
     out.sample(name, &labels, 1);
     let flag = |value: Option<bool>| value.map(u8::from);
     let outcome = p.outcome.as_ref();
-    let time = p.wall_ns.map(|ns| seconds(ns / 1_000_000, 1000));
+    let time = p.scene.wall_ns.map(stamp);
     out.one(
         "permfs_panic_last_timestamp_seconds",
         "gauge",
@@ -158,6 +167,26 @@ fn volumes(out: &mut Metrics, p: &PanicRecord) {
             u8::from(lane.result.as_deref() == Some("ok")),
         );
     }
+}
+
+fn last_oops(out: &mut Metrics, o: &OopsRecord) {
+    out.one(
+        "permfs_oops_last_timestamp_seconds",
+        "gauge",
+        "When the last oops was, in seconds since 1970.",
+        o.scene.wall_ns.map(stamp),
+    );
+    out.one(
+        "permfs_oops_last_volumes_failed",
+        "gauge",
+        "Volumes that failed with the last oops.",
+        o.volumes_failed,
+    );
+}
+
+/// A time in seconds since 1970, to the millisecond.
+fn stamp(ns: u64) -> String {
+    seconds(ns / 1_000_000, 1000)
 }
 
 /// A number of parts as seconds, with all digits.

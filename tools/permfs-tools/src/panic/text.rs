@@ -2,7 +2,7 @@
 
 //! Words that the summary and the page share.
 
-use super::model::{Drain, Event, Lane, PanicRecord};
+use super::model::{Drain, Event, FailedVolume, Lane, OopsRecord, PanicRecord, Report, Scene};
 use std::fmt::Display;
 
 /// A value, or a question mark for one whose line was lost.
@@ -39,26 +39,26 @@ pub(super) fn duration(ns: u64) -> String {
     }
 }
 
-pub(super) fn message(p: &PanicRecord) -> String {
-    match &p.message {
+pub(super) fn message(s: &Scene) -> String {
+    match &s.message {
         None => "(message lost)".into(),
-        Some(m) if p.message_cut => format!("{} … (longer, see the kernel's own line)", plain(m)),
+        Some(m) if s.message_cut => format!("{} … (longer, see the kernel's own line)", plain(m)),
         Some(m) => plain(m),
     }
 }
 
-pub(super) fn when(p: &PanicRecord) -> String {
-    let up = p.mono_ns.map(|ns| format!(", {} after boot", duration(ns)));
-    format!("{}{}", show(p.time.as_deref()), up.unwrap_or_default())
+pub(super) fn when(s: &Scene) -> String {
+    let up = s.mono_ns.map(|ns| format!(", {} after boot", duration(ns)));
+    format!("{}{}", show(s.time.as_deref()), up.unwrap_or_default())
 }
 
-pub(super) fn place(p: &PanicRecord) -> String {
+pub(super) fn place(s: &Scene) -> String {
     format!(
         "CPU {}, {} context, task {} (pid {})",
-        show(p.cpu),
-        show(p.context.as_deref().map(plain)),
-        show(p.task.as_deref().map(plain)),
-        show(p.pid)
+        show(s.cpu),
+        show(s.context.as_deref().map(plain)),
+        show(s.task.as_deref().map(plain)),
+        show(s.pid)
     )
 }
 
@@ -197,6 +197,9 @@ pub(super) fn completeness(p: &PanicRecord) -> String {
 /// What the handler did besides, if it did.
 pub(super) fn remarks(p: &PanicRecord) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
+    if let Some(id) = &p.oops {
+        out.push(("oops", format!("the kernel made this of oops {id}")));
+    }
     if p.deferred == Some(true) {
         let text = "drain and panic lane left to a kmsg dumper, behind the other pstore backend's";
         out.push(("deferred", text.into()));
@@ -223,4 +226,58 @@ pub(super) fn remarks(p: &PanicRecord) -> Vec<(&'static str, String)> {
         out.push(("nested", text));
     }
     out
+}
+
+/// What became of a volume in an oops.
+pub(super) fn failed(v: &FailedVolume) -> String {
+    format!(
+        "failed, epoch {} running, {} durable; {} I/O in flight; {}",
+        show(v.running_epoch),
+        show(v.durable_epoch),
+        show(v.in_flight),
+        match v.lock_held {
+            Some(true) => "the task held a lock of it",
+            Some(false) => "the task held no volume's lock, so all fail",
+            None => "?",
+        }
+    )
+}
+
+/// What became of the machine after an oops.
+pub(super) fn aftermath(o: &OopsRecord) -> String {
+    match &o.panic {
+        Some(id) => format!("the kernel made panic {id} of it"),
+        None => "no panic is known to have come of it".into(),
+    }
+}
+
+/// How much of an oops was read.
+pub(super) fn oops_completeness(o: &OopsRecord) -> String {
+    match (o.complete, o.lines_written()) {
+        (true, _) => format!("complete, {} lines", o.lines),
+        (false, Some(n)) => format!("INCOMPLETE, {} of {n} lines", o.lines),
+        (false, None) => format!("INCOMPLETE, {} lines", o.lines),
+    }
+}
+
+/// A panic or an oops.
+pub(super) enum Death<'a> {
+    Panic(&'a PanicRecord),
+    Oops(&'a OopsRecord),
+}
+
+/// All of them, oldest first.
+pub(super) fn deaths(report: &Report) -> Vec<Death<'_>> {
+    let time = |scene: &Scene| (scene.wall_ns, scene.mono_ns);
+    let oopses = report
+        .oopses
+        .iter()
+        .map(|o| (time(&o.scene), Death::Oops(o)));
+    let panics = report
+        .panics
+        .iter()
+        .map(|p| (time(&p.scene), Death::Panic(p)));
+    let mut all: Vec<_> = oopses.chain(panics).collect();
+    all.sort_by_key(|(time, _)| *time);
+    all.into_iter().map(|(_, death)| death).collect()
 }

@@ -40,10 +40,8 @@ fn a_panic_is_archived_once_and_again_when_more_of_it_is_found() {
         add(&folder, &report, &logs.kernel_logs, false).expect("room")
     };
     let done = |new, more, known| Done {
-        new,
-        more,
-        known,
-        erased: 0,
+        panics: Counts { new, more, known },
+        ..Done::default()
     };
     assert_eq!(archive(&[&begin]), done(1, 0, 0));
     assert_eq!(
@@ -75,6 +73,60 @@ fn a_panic_is_archived_once_and_again_when_more_of_it_is_found() {
     let report = Builder::read(&mut logs);
     assert_eq!((report.panics.len(), report.damaged_lines), (1, 0));
     assert!(report.panics[0].complete);
+}
+
+#[test]
+fn an_oops_is_kept_by_itself_and_with_its_panic() {
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let folder = temp.path().join("archive");
+    let store = temp.path().join("pstore");
+    fs::create_dir(&store).expect("room");
+    let oops = line("oops", 0, "wall=2000000005 mono=3 vols=1 pid=7")
+        + &line("failed", 1, "slot=0 held=1 run=5");
+    let panic = line("begin", 0, "wall=2000000009 mono=7 vols=1 pid=7");
+    let piece = |n: u32, what: &str, text: &str| {
+        let text = format!("{what} Part1\n{text}");
+        fs::write(store.join(format!("dmesg-erst-{n}")), text).expect("room");
+    };
+    let archive = || {
+        let mut logs = Logs::default();
+        logs.add(&store).expect("readable");
+        let report = Builder::read(&mut logs);
+        add(&folder, &report, &logs.kernel_logs, false).expect("room")
+    };
+    piece(1, "Oops#1", &format!("only then\n{oops}"));
+    let one = |new, known| Counts {
+        new,
+        known,
+        ..Counts::default()
+    };
+    let done = archive();
+    assert_eq!((done.panics, done.oopses), (one(0, 0), one(1, 0)));
+    // The same number: a panic is another thing all the same.
+    piece(2, "Panic#2", &format!("later\n{oops}{panic}"));
+    let done = archive();
+    assert_eq!((done.panics, done.oopses), (one(1, 0), one(0, 1)));
+    let base = "19700101T000002Z";
+    let names: Vec<_> = ["", "-oops"]
+        .iter()
+        .flat_map(|kind| {
+            ["json", "log", "txt"].map(|suffix| format!("{base}{kind}-0000abcd.{suffix}"))
+        })
+        .collect();
+    assert_eq!(files(&folder), names);
+    let read = |name: &String| fs::read_to_string(folder.join(name)).expect("there");
+    assert!(read(&names[1]).contains("later") && !read(&names[1]).contains("only then"));
+    assert!(read(&names[4]).contains("only then") && !read(&names[4]).contains("later"));
+    let json = |name| serde_json::from_str::<serde_json::Value>(&read(name)).expect("JSON");
+    let (panic, oops) = (json(&names[0]), json(&names[3]));
+    assert_eq!(panic["panics"][0]["oops"], "0000abcd");
+    assert_eq!(panic["oopses"][0]["complete"], true);
+    assert_eq!(oops["panics"], serde_json::json!([]));
+    // What is read from the archive is not counted twice.
+    let mut logs = Logs::default();
+    logs.add(&folder).expect("readable");
+    let report = Builder::read(&mut logs);
+    assert_eq!((report.panics.len(), report.oopses.len()), (1, 1));
 }
 
 #[test]

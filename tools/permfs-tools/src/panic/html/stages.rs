@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        model::{PanicRecord, Span},
+        model::{OopsRecord, PanicRecord, Span},
         text::{duration, show},
     },
     esc,
@@ -31,14 +31,26 @@ struct Bar<'a> {
     len: u64,
 }
 
-/// The section with a row for each stage, and one for each volume where volumes differ.
-pub(super) fn section(out: &mut String, p: &PanicRecord) {
+/// The section with a row for each stage, and one for each volume where volumes differ. First comes the `oops`
+/// that the panic was made of: it was before the handler, so it has no bar.
+pub(super) fn section(out: &mut String, p: &PanicRecord, oops: Option<&OopsRecord>) {
     out.push_str("<h2>The panic path</h2>\n");
     let bars = place(&p.timeline);
     let elapsed = p.outcome.as_ref().and_then(|o| o.elapsed_ns);
     let end = bars.iter().map(|b| b.from + b.len).max().unwrap_or(0);
     let whole = end.max(elapsed.unwrap_or(0)).max(1);
     out.push_str("<table class=\"stages\">\n");
+    if let Some(oops) = oops {
+        let before = p.scene.mono_ns.zip(oops.scene.mono_ns);
+        let before = before.and_then(|(panic, oops)| panic.checked_sub(oops));
+        let what = format!(
+            "oops {}: {} volume(s) fail",
+            oops.id,
+            show(oops.volumes_failed)
+        );
+        let before = format!("{} before", show(before.map(duration)));
+        row(out, "oops", &what, "", &before);
+    }
     for (stage, what) in STAGES {
         let mut of_stage = bars.iter().filter(|b| b.span.stage == stage).peekable();
         if of_stage.peek().is_none() {

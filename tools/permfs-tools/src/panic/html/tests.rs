@@ -60,6 +60,8 @@ fn no_text_out_of_a_log_becomes_markup() {
         format!("lane slot=0 way={word} result={word} why={word} flush={word} seq=1 write_us=5 flush_us=6"),
         format!("end vols=1 drained=0 inflight=1 flush={word} elapsed_ns=5 next={word} lines=8"),
         format!("nested stage={word} cpu=1"),
+        format!("oops wall=4 mono=2 cpu=1 ctx={word} vols=1 pid=1 comm={text} text={text}"),
+        format!("failed slot=0 held=1 inflight=0 run=2 dur=1 uuid={word} name={text}"),
     ];
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     let mut report = report_of(&lines, EVIL);
@@ -146,6 +148,26 @@ fn the_timeline_shows_what_the_handler_and_the_log_measured() {
         "{page}"
     );
     assert!(page.contains("caches flushed") && page.contains("9.000 ms"));
+}
+
+#[test]
+fn the_timeline_of_a_panic_that_was_an_oops_begins_with_it() {
+    let oops = "oops wall=1000 mono=1000 cpu=1 ctx=task vols=1 pid=7";
+    let failed = "failed slot=0 held=1 inflight=2 run=6 dur=5 uuid=00 name=\"vda\"";
+    let begin = "begin wall=2500000 mono=2500000 vols=1 pid=7";
+    let report = report_of(&[oops, failed, begin], "log");
+    assert_eq!(report.panics[0].timeline[0].stage, "gate");
+    let page = page(&report);
+    for part in [
+        "<title>PermFS: panics 1, oopses 1</title>",
+        "<tr><th scope=\"row\">oops</th><td>oops 0000abcd: 1 volume(s) fail</td><td class=\"track\"></td><td>2.499 ms before</td></tr>",
+        "<details class=\"panic\" open>\n<summary><h1>Panic",
+        "<details class=\"panic\">\n<summary><h1>Oops <code>0000abcd</code>",
+        "<th scope=\"row\">volume vda</th><td>00: failed, epoch 6 running, 5 durable; 2 I/O in flight; the task held",
+        "<li class=\"good\">complete, 2 lines</li>",
+    ] {
+        assert!(page.contains(part), "{part} not in\n{page}");
+    }
 }
 
 #[test]

@@ -10,14 +10,15 @@ use super::{
         scan,
         source::Logs, //
     },
-    timeline, PanicRecord, RecordRef, Report,
+    oops, timeline, OopsRecord, PanicRecord, RecordRef, Report,
 };
 use std::{collections::BTreeMap, mem::take};
 
-/// The panics that the logs read so far tell of.
+/// The panics and oopses that the logs read so far tell of.
 #[derive(Default)]
 pub(in super::super) struct Builder {
     panics: BTreeMap<u32, Lines>,
+    oopses: BTreeMap<u32, Lines>,
     damaged: u64,
     unknown: u64,
 }
@@ -47,7 +48,11 @@ impl Builder {
         self.damaged += found.damaged;
         self.unknown += found.unknown;
         for line in found.lines {
-            let lines = self.panics.entry(line.id).or_default();
+            let of = match oops::KINDS.contains(&line.kind.as_str()) {
+                true => &mut self.oopses,
+                false => &mut self.panics,
+            };
+            let lines = of.entry(line.id).or_default();
             if lines.sources.last().map(String::as_str) != Some(name) {
                 lines.sources.push(name.to_owned());
             }
@@ -87,14 +92,19 @@ impl Builder {
     fn finish(mut self, logs: &mut Logs) -> Report {
         let mut panics = Vec::new();
         for (id, lines) in take(&mut self.panics) {
-            let (record, unknown) = lines.record(id);
+            let (record, unknown) = lines.panic(id);
             self.unknown += unknown;
-            panics.push(record);
+            panics.extend(record);
         }
-        panics.sort_by_key(|p| (p.wall_ns, p.mono_ns));
+        panics.sort_by_key(|p| (p.scene.wall_ns, p.scene.mono_ns));
+        let oopses = take(&mut self.oopses).into_iter();
+        let mut oopses: Vec<_> = oopses.map(|(id, lines)| lines.oops(id)).collect();
+        oopses.sort_by_key(|o| (o.scene.wall_ns, o.scene.mono_ns));
+        oops::link(&mut oopses, &mut panics);
         Report {
             version: 1,
             panics,
+            oopses,
             damaged_lines: self.damaged,
             unknown_lines: self.unknown,
             areas: take(&mut logs.areas),
@@ -105,8 +115,9 @@ impl Builder {
 }
 
 impl Lines {
-    /// The panic, and how many of its lines are of a kind that is not known.
-    fn record(self, id: u32) -> (PanicRecord, u64) {
+    /// The panic, and how many of its lines are of a kind that is not known. If all are, and no record says
+    /// that it is one, it is none.
+    fn panic(self, id: u32) -> (Option<PanicRecord>, u64) {
         let mut unknown = 0;
         let mut record = PanicRecord {
             id: format!("{id:08x}"),
@@ -122,13 +133,30 @@ impl Lines {
         }
         // The last line's own number is the count less one, so none can be missing in between.
         record.complete = record.lines_written == Some(record.lines);
-        if let (None, Some((wall, mono))) = (record.wall_ns, self.head_ns) {
-            record.wall_ns = Some(wall);
-            record.time = Some(utc(wall));
-            record.mono_ns = Some(mono);
+        if u64::from(record.lines) == unknown && record.records.is_empty() {
+            return (None, unknown);
+        }
+        if let (None, Some((wall, mono))) = (record.scene.wall_ns, self.head_ns) {
+            record.scene.wall_ns = Some(wall);
+            record.scene.time = Some(utc(wall));
+            record.scene.mono_ns = Some(mono);
         }
         record.timeline = timeline::of(&record, self.by_index.values());
         record.raw_lines = self.by_index.into_values().map(|line| line.raw).collect();
-        (record, unknown)
+        (Some(record), unknown)
+    }
+
+    fn oops(self, id: u32) -> OopsRecord {
+        let mut oops = OopsRecord {
+            id: format!("{id:08x}"),
+            sources: self.sources,
+            ..OopsRecord::default()
+        };
+        for line in self.by_index.into_values() {
+            oops.lines += u32::from(oops.take(&line));
+            oops.raw_lines.push(line.raw);
+        }
+        oops.complete = oops.lines_written() == Some(oops.lines);
+        oops
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     super::{calendar::utc, line::Line},
-    Allocator, Breaker, Drain, Event, Lane, Omitted, Outcome, PanicRecord, VolumeRecord,
+    Allocator, Breaker, Drain, Event, Lane, Omitted, Outcome, PanicRecord, Scene, VolumeRecord,
 };
 
 impl PanicRecord {
@@ -26,8 +26,8 @@ impl PanicRecord {
         match line.kind.as_str() {
             "begin" => self.take_begin(line),
             "msg" => {
-                self.message = line.text("text");
-                self.message_cut = line.cut();
+                self.scene.message = line.text("text");
+                self.scene.message_cut = line.cut();
             }
             "vol" => {
                 let volume = self.volume(line);
@@ -72,6 +72,18 @@ impl PanicRecord {
     }
 
     fn take_begin(&mut self, line: &Line) {
+        self.scene.take(line);
+        self.strategy = line.text("strategy");
+        self.timeout = line.number("timeout");
+        self.deadline_ms = line.number("deadline");
+        self.deferred = line.flag("defer");
+        self.volumes_mounted = line.number("vols");
+    }
+}
+
+impl Scene {
+    /// Takes the keys that `begin` and `oops` share.
+    pub(super) fn take(&mut self, line: &Line) {
         self.wall_ns = line.number("wall");
         self.time = self.wall_ns.map(utc);
         self.mono_ns = line.number("mono");
@@ -79,11 +91,6 @@ impl PanicRecord {
         self.context = line.text("ctx");
         self.pid = line.number("pid");
         self.task = line.text("comm");
-        self.strategy = line.text("strategy");
-        self.timeout = line.number("timeout");
-        self.deadline_ms = line.number("deadline");
-        self.deferred = line.flag("defer");
-        self.volumes_mounted = line.number("vols");
     }
 }
 
@@ -138,7 +145,7 @@ fn lane(line: &Line) -> Lane {
 }
 
 /// A UUID as people write it.
-fn hyphenated(uuid: &str) -> String {
+pub(super) fn hyphenated(uuid: &str) -> String {
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
     let parts: Option<Vec<_>> = parts.into_iter().map(|range| uuid.get(range)).collect();
     parts.map_or_else(|| uuid.to_owned(), |parts| parts.join("-"))
