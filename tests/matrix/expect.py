@@ -342,6 +342,8 @@ def check_nested(seen: Seen) -> Iterator[str]:
     panic = reports(seen.record)[0]
     if panic["nested_in_stage"] != "known":
         yield f"nested in stage {panic['nested_in_stage']!r} is told, not 'known'"
+    if int(panic["id"], 16) == 0:
+        yield "the nested panic has no id, as that of another boot may have none"
     if seen.cell.pstore != "ours":
         panics = reports((seen.pstore or {}).get("json"))
         if [p["nested_in_stage"] for p in panics] != ["known"]:

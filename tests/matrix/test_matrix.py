@@ -246,6 +246,15 @@ class Judge(unittest.TestCase):
             part[name] = true
         self.assertEqual(expect.judge(seen), [])
 
+    def test_a_nested_panic_without_an_id(self):
+        seen = good("hardirq.virtio-shared.idle.erst.now")
+        seen.cell = seen.cell._replace(context="nested")
+        for one in (seen.record["panics"][0], seen.pstore["json"]["panics"][0]):
+            one.update(nested_in_stage="known", outcome=None)
+        self.assertEqual(expect.judge(seen), [])
+        seen.record["panics"][0]["id"] = "00000000"
+        self.assertTrue(any("has no id" in found for found in expect.judge(seen)), expect.judge(seen))
+
     def test_lost_data(self):
         name = "hardirq.loop.idle.erst.now"
         self.wrong(name, lambda s, p: s.volume.update(lost=["kept/100 has other contents"]), "fsynced data is lost")

@@ -5,7 +5,7 @@
 use super::deadline::{FOR_ALL, FOR_RECORDS};
 use super::lane::{Into, Lanes, Stamp};
 use super::record::{Outcome, Writer};
-use super::report::Entry;
+use super::report::{id_of, Entry};
 use super::{
     area::{PstoreMeta, RecordKind},
     After, Context, Deadline, PanicDevices, PanicHalt, PanicLineBuffer, PanicLogger, PanicMachine,
@@ -99,7 +99,7 @@ where
         let cpu = self.machine.cpu();
         match self.report.enter(cpu) {
             Entry::First => self.handle(cpu, message),
-            Entry::Nested(stage) => self.writer(Into::Nothing).nested(stage, cpu),
+            Entry::Nested(stage) => self.tell_nested(stage, cpu),
             Entry::Again => {}
         }
     }
@@ -116,15 +116,24 @@ where
 
     fn handle(&self, cpu: u32, message: &[u8]) {
         self.report.reach(Stage::Gate);
-        let start = self.machine.now_ns();
+        self.identify(cpu);
         PanicQuiesce::panic_freeze(self.report.volumes());
 
         self.report.reach(Stage::Known);
-        self.tell_known(cpu, start, message);
+        self.tell_known(cpu, message);
         if self.defers() {
             self.report.reach(Stage::Deferred);
         } else {
-            self.finish(start);
+            self.finish(self.report.start_ns());
+        }
+    }
+
+    /// Gives the panic its times and, of these, the id that all its lines carry; once. It comes first, so that
+    /// the line of a panic within the handler has it too; and if that came of the clocks, then with that line.
+    fn identify(&self, cpu: u32) {
+        if self.report.id() == 0 {
+            let (start, wall) = (self.machine.now_ns(), self.machine.wall_ns());
+            self.report.begin(id_of(wall, start, cpu), wall, start);
         }
     }
 

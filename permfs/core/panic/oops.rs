@@ -9,8 +9,8 @@
 //! Called from a die notifier, under the laws of [`super`]: other CPUs are running, but nothing here is
 //! more than atomics and lines.
 
+use super::report::id_of;
 use super::{PanicLineBuffer, PanicLogger, PanicMachine, SlotState, VolumeTable, SLOTS, TASK_LEN};
-use crate::crc::crc32c;
 
 /// An oops, and which volumes fail with it.
 pub struct Oops<'a> {
@@ -45,8 +45,7 @@ impl Oops<'_> {
         let mut task = [0; TASK_LEN];
         let pid = machine.task(&mut task);
         let (mono, wall, cpu) = (machine.now_ns(), machine.wall_ns(), machine.cpu());
-        let id = crc32c(0, &wall.to_le_bytes());
-        let id = crc32c(crc32c(id, &mono.to_le_bytes()), &cpu.to_le_bytes());
+        let id = id_of(wall, mono, cpu);
         let mut line = PanicLineBuffer::new();
         line.start("oops", id, 0)
             .dec("wall", wall)

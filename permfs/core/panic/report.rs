@@ -3,7 +3,7 @@
 //! The static report: how far the handler came, for crash and drgn to find in a vmcore.
 
 use super::{PanicQuiesceResult, PanicStrategy, VolumeSlot, VolumeTable, SLOTS, VOLUMES};
-use crate::alloc::AllocatorPanicReport;
+use crate::{alloc::AllocatorPanicReport, crc::crc32c};
 use core::mem::size_of;
 use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
 
@@ -291,6 +291,13 @@ impl PanicReport {
         self.flush.store(result.flush_issued.as_u32(), Relaxed);
         self.end_ns.store(end_ns, Relaxed);
     }
+}
+
+/// Tells the lines of one panic or oops from those of another in the same log; never 0, which is none.
+pub(super) fn id_of(wall_ns: u64, mono_ns: u64, cpu: u32) -> u32 {
+    let id = crc32c(0, &wall_ns.to_le_bytes());
+    let id = crc32c(id, &mono_ns.to_le_bytes());
+    crc32c(id, &cpu.to_le_bytes()).max(1)
 }
 
 /// What the handler tells of a volume's allocator, read from its slot alone into `report`.

@@ -8,11 +8,11 @@ use super::{
         lane::Into,
         record::{Scene, Writer},
         Deadline, Flush, PanicDevices, PanicHalt, PanicLogger, PanicMachine, PanicQuiesceResult,
-        PanicReboot, SlotState, VolumeSlot, TASK_LEN,
+        PanicReboot, SlotState, Stage, VolumeSlot, TASK_LEN,
     },
     PanicHooks,
 };
-use crate::{alloc::AllocatorPanicReport, crc::crc32c};
+use crate::alloc::AllocatorPanicReport;
 
 /// Volumes that get lines of their own. A serial console takes 7 ms for 80 bytes.
 const VOLUMES_SHOWN: usize = 8;
@@ -31,11 +31,11 @@ where
     /// Prints what is known before anything risky.
     // Not inlined, here and below: the phases would add up on the stack.
     #[inline(never)]
-    pub(super) fn tell_known(&self, cpu: u32, start: u64, message: &[u8]) {
+    pub(super) fn tell_known(&self, cpu: u32, message: &[u8]) {
         let mut task = [0; TASK_LEN];
         let scene = Scene {
-            wall_ns: self.machine.wall_ns(),
-            mono_ns: start,
+            wall_ns: self.report.wall_ns(),
+            mono_ns: self.report.start_ns(),
             cpu,
             context: self.machine.context(),
             pid: self.machine.task(&mut task),
@@ -45,7 +45,6 @@ where
             deadline_ms: self.settings.deadline_ms,
             deferred: self.defers(),
         };
-        self.report.begin(panic_id(&scene), scene.wall_ns, start);
         let mut writer = self.writer(Into::Record);
         writer.begin(&scene, self.volumes());
         writer.message(message);
@@ -62,6 +61,13 @@ where
                 tell_allocator(&mut writer, number, slot, &mut events_left);
             }
         }
+    }
+
+    /// Prints that the handler itself has panicked, in `stage`.
+    #[inline(never)]
+    pub(super) fn tell_nested(&self, stage: Stage, cpu: u32) {
+        self.identify(cpu);
+        self.writer(Into::Nothing).nested(stage, cpu);
     }
 
     /// Drains every volume and prints how far that went; returns the sum of it.
@@ -123,11 +129,4 @@ fn tell_allocator<L: PanicLogger, D: PanicDevices, M: PanicMachine>(
         writer.event(number, event);
         *events_left = events_left.saturating_sub(1);
     }
-}
-
-/// Tells the lines of one panic from those of another in the same log.
-fn panic_id(scene: &Scene) -> u32 {
-    let id = crc32c(0, &scene.wall_ns.to_le_bytes());
-    let id = crc32c(id, &scene.mono_ns.to_le_bytes());
-    crc32c(id, &scene.cpu.to_le_bytes())
 }

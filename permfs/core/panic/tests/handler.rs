@@ -263,9 +263,37 @@ fn a_panic_in_the_handler_is_told_once_with_its_stage() {
             ("nested", stage.name())
         );
         assert_eq!(records.iter().filter(|r| r.kind == "nested").count(), 1);
+        assert_ne!(nested.get("id"), "00000000");
+        assert_eq!(nested.get("id"), records[0].get("id"));
         assert!(records.len() > told);
         assert_eq!(world.report.reentries(), 3);
     }
+}
+
+#[test]
+fn panics_in_the_handler_of_different_boots_have_ids_of_their_own() {
+    // The clock itself fails, and the handler after it has read the clock.
+    let ids: Vec<_> = [Stage::Gate, Stage::Known, Stage::Gate, Stage::Known]
+        .into_iter()
+        .zip([1_000_000, 1_000_000, 1_002_000, 1_002_000])
+        .map(|(stage, clock)| {
+            let world = World::new();
+            world.machine.clock.set(clock);
+            world.machine.fails_in.set(Some(stage));
+            let hooks = world.hooks(PanicStrategy::Kernel).expect("installed once");
+            let gone =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+            assert!(gone.is_err());
+            hooks.notify(b"nested");
+            let records = world.records();
+            assert_eq!(kinds(&records), ["nested"]);
+            assert_eq!(records[0].get("stage"), stage.name());
+            records[0].get("id").to_owned()
+        })
+        .collect();
+    assert!(ids.iter().all(|id| id != "00000000"), "{ids:?}");
+    assert_ne!(ids[0], ids[2]);
+    assert_ne!(ids[1], ids[3]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) struct Machine {
     pub(super) task: [u8; TASK_LEN],
     pub(super) timeout: i32,
     pub(super) turns: Cell<u32>,
-    /// The stage in which the machine panics, at its first look at the clock.
+    /// The stage in which the machine panics, at the first look at the clock or at the task.
     pub(super) fails_in: Cell<Option<Stage>>,
     report: &'static PanicReport,
 }
@@ -98,15 +98,21 @@ impl Machine {
     }
 }
 
+impl Machine {
+    fn may_fail(&self) {
+        if self.fails_in.get() == Some(self.report.stage()) {
+            self.fails_in.set(None);
+            resume_unwind(Box::new("the machine fails"));
+        }
+    }
+}
+
 /// What the machine panics with when a wait goes on and on.
 pub(super) struct Spins;
 
 impl PanicMachine for &Machine {
     fn now_ns(&self) -> u64 {
-        if self.fails_in.get() == Some(self.report.stage()) {
-            self.fails_in.set(None);
-            resume_unwind(Box::new("the clock fails"));
-        }
+        self.may_fail();
         let now = self.clock.get();
         self.clock.set(now.wrapping_add_signed(self.tick));
         now
@@ -121,6 +127,7 @@ impl PanicMachine for &Machine {
         self.context
     }
     fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
+        self.may_fail();
         *name = self.task;
         4711
     }
