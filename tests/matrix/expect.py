@@ -289,8 +289,10 @@ def check_pstore(seen: Seen) -> Iterator[str]:
         yield f"pstore holds {len(panics)} panics, not one: {found['files']}"
         return
     told = reports(seen.record)[0]
-    # What comes from a kmsg dumper of ours, after pstore's, is not in pstore.
+    # What comes from a kmsg dumper of ours, after pstore's, is not in pstore; all else is.
     part = early if told.get("deferred") else whole
+    if told.get("deferred") and not panics[0]["outcome_deferred"]:
+        yield f"pstore's report ends neither with its outcome nor where that was deferred: {panics[0]['lines']} lines"
     differs = [key for key, value in part(told).items() if part(panics[0]).get(key) != value]
     if differs:
         yield f"pstore's report differs from the one on the console in {', '.join(differs)}"
@@ -303,7 +305,7 @@ def whole(panic: dict) -> dict:
 
 def early(panic: dict) -> dict:
     """What the notifier itself tells, before anything that could fail."""
-    left_out = ("complete", "lines", "lines_written", "outcome", "timeline")
+    left_out = ("complete", "lines", "lines_written", "outcome", "outcome_deferred", "timeline")
     told = {key: value for key, value in whole(panic).items() if key not in left_out}
     return {**told, "volumes": [{**volume, "drain": None, "lane": None} for volume in panic["volumes"]]}
 

@@ -188,6 +188,17 @@ class Judge(unittest.TestCase):
         self.wrong(name, lambda s, p: s.pstore["json"]["panics"][0].update(cpu=9) or p.update(cpu=1), "differs from the one")
         self.wrong(name, lambda s, p: s.pstore["json"]["panics"].clear(), "pstore holds 0 panics")
 
+        def deferred(all_of_it: bool):
+            def change(s, p):
+                p.update(deferred=True)
+                s.pstore["json"]["panics"][0].update(deferred=True, complete=False, lines=3, outcome=None, outcome_deferred=all_of_it)
+            return change
+
+        self.wrong(name, deferred(False), "ends neither with its outcome nor where that was deferred: 3 lines")
+        seen = good(name)
+        deferred(True)(seen, seen.record["panics"][0])
+        self.assertEqual(expect.judge(seen), [])
+
     def test_lies_about_the_disk(self):
         name = "hardirq.nvme-poll.never.ramoops.now"
         self.wrong(name, lambda s, p: p["volumes"][0].update(in_flight=63), "63 told to be in flight, 64 were")

@@ -122,6 +122,7 @@ where
         self.report.reach(Stage::Known);
         self.tell_known(cpu, message);
         if self.defers() {
+            self.tell_deferred();
             self.report.reach(Stage::Deferred);
         } else {
             self.finish(self.report.start_ns());

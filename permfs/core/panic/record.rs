@@ -133,6 +133,14 @@ impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
         self.print();
     }
 
+    /// Who has this line, and those before it, lost none: the rest comes from a kmsg dumper.
+    pub(super) fn deferred(&mut self) {
+        self.start("deferred");
+        let lines = self.report.lines();
+        self.line.dec("lines", lines.into());
+        self.print();
+    }
+
     pub(super) fn drain(&mut self, number: u32, slot: &'static VolumeSlot) {
         let in_flight = slot.gate().in_flight();
         // A lane that writes will flush: whether it did is said in its own line.

@@ -143,6 +143,7 @@ fn metrics_name_what_is_known_and_nothing_else() {
         "permfs_panic_last_info{id=\"00c0ffee\",context=\"task\",strategy=\"kernel\"} 1",
         "permfs_panic_last_timestamp_seconds 1795387569.123",
         "permfs_panic_last_complete 1",
+        "permfs_panic_last_outcome_deferred 0",
         "permfs_panic_last_drained 1",
         "permfs_panic_last_flush_ok 1",
         "permfs_panic_last_in_flight_requests 0",

@@ -63,6 +63,12 @@ where
         }
     }
 
+    /// Prints that the rest is left for later.
+    #[inline(never)]
+    pub(super) fn tell_deferred(&self) {
+        self.writer(Into::Record).deferred();
+    }
+
     /// Prints that the handler itself has panicked, in `stage`.
     #[inline(never)]
     pub(super) fn tell_nested(&self, stage: Stage, cpu: u32) {

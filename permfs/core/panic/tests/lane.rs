@@ -499,7 +499,8 @@ fn the_rest_can_wait_for_another_backend() {
     hooks.defer(true);
     hooks.notify(b"boom");
     let known: Vec<_> = world.records().iter().map(|r| r.kind.clone()).collect();
-    assert_eq!(known, ["begin", "msg", "vol", "alloc"]);
+    assert_eq!(known, ["begin", "msg", "vol", "alloc", "deferred"]);
+    assert_eq!(world.records()[4].num("lines"), 5);
     assert_eq!(world.records()[0].num("defer"), 1);
     assert_eq!(world.report.stage(), Stage::Deferred);
     assert!(guard.gate().is_closed());
@@ -514,7 +515,7 @@ fn the_rest_can_wait_for_another_backend() {
     hooks.finish_deferred();
     hooks.finish_deferred();
     let records = world.records();
-    let rest: Vec<_> = records.iter().skip(4).map(|r| r.kind.as_str()).collect();
+    let rest: Vec<_> = records.iter().skip(5).map(|r| r.kind.as_str()).collect();
     assert_eq!(rest, ["drain", "lane", "end"]);
     assert_eq!(of(&records, "drain")[0].num("drained"), 1);
     assert_eq!(end(&records).get("flush"), "ok");

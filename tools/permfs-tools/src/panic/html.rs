@@ -149,7 +149,8 @@ fn verdict(out: &mut String, p: &PanicRecord) {
         Some(word) => (Some(false), format!("cache flush: {word}")),
         None => (None, "cache flush: unknown".into()),
     });
-    facts.push((Some(p.complete), text::completeness(p)));
+    let good = (!p.outcome_deferred).then_some(p.complete);
+    facts.push((good, text::completeness(p)));
     if let Some(next) = outcome.and_then(|o| o.next.as_deref()) {
         facts.push((None, format!("then: {next}")));
     }

@@ -84,6 +84,10 @@ pub(super) struct PanicRecord {
     pub(super) deadline_ms: Option<u64>,
     /// Draining and the panic lane were left to a kmsg dumper, behind another pstore backend's.
     pub(super) deferred: Option<bool>,
+    /// Lines until there; `None` too if they were not left to it.
+    pub(super) lines_until_deferral: Option<u32>,
+    /// Those lines were read and no other: the outcome is in no source that was read, because of that.
+    pub(super) outcome_deferred: bool,
     /// Volumes mounted.
     pub(super) volumes_mounted: Option<u32>,
     /// Volumes that were told of.

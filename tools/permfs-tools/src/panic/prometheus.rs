@@ -100,6 +100,12 @@ fn last_panic(out: &mut Metrics, p: &PanicRecord) {
         Some(u8::from(p.complete)),
     );
     out.one(
+        "permfs_panic_last_outcome_deferred",
+        "gauge",
+        "1: of the last panic only what was left to a kmsg dumper is in no source that was read.",
+        Some(u8::from(p.outcome_deferred)),
+    );
+    out.one(
         "permfs_panic_last_drained",
         "gauge",
         "1: no I/O was in flight any more when the last panic's handler ended.",

@@ -169,7 +169,10 @@ pub(super) fn lane(l: &Lane) -> String {
 /// The last line of a panic in a sentence.
 pub(super) fn outcome(p: &PanicRecord) -> String {
     let Some(o) = &p.outcome else {
-        return "unknown: the last line is missing".into();
+        return match p.outcome_deferred {
+            true => "not in this source: it was deferred".into(),
+            false => "unknown: the last line is missing".into(),
+        };
     };
     format!(
         "{}; handler took {}; then the machine was to {}{}",
@@ -188,6 +191,9 @@ pub(super) fn outcome(p: &PanicRecord) -> String {
 pub(super) fn completeness(p: &PanicRecord) -> String {
     match (p.complete, p.lines_written) {
         (true, _) => format!("complete, {} lines", p.lines),
+        (false, _) if p.outcome_deferred => {
+            format!("complete as far as it was not deferred, {} lines", p.lines)
+        }
         (false, Some(n)) => format!("INCOMPLETE, {} of {n} lines", p.lines),
         (false, None) if p.lines == 0 => "INCOMPLETE, all lines are lost".into(),
         (false, None) => format!("INCOMPLETE, {} lines", p.lines),

@@ -133,6 +133,8 @@ impl Lines {
         }
         // The last line's own number is the count less one, so none can be missing in between.
         record.complete = record.lines_written == Some(record.lines);
+        // So is the number of the line that says this.
+        record.outcome_deferred = record.lines_until_deferral == Some(record.lines);
         if u64::from(record.lines) == unknown && record.records.is_empty() {
             return (None, unknown);
         }

@@ -65,6 +65,7 @@ impl PanicRecord {
                     next: line.text("next"),
                 });
             }
+            "deferred" => self.lines_until_deferral = line.number("lines"),
             "nested" => self.nested_in_stage = line.text("stage"),
             _ => return false,
         }

@@ -89,7 +89,7 @@ pub(super) fn of<'a>(panic: &PanicRecord, lines: impl Iterator<Item = &'a Line>)
 }
 
 /// Kinds of lines that are printed before anything risky.
-const KNOWN: [&str; 5] = ["begin", "msg", "vol", "alloc", "event"];
+const KNOWN: [&str; 6] = ["begin", "msg", "vol", "alloc", "event", "deferred"];
 
 /// When the last line of each stage was logged, in nanoseconds from the first line.
 #[derive(Default)]
