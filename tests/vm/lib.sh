@@ -70,6 +70,23 @@ vm_panic() {
 	console | grep -qE "Kernel panic - not syncing: $why" || fail "no panic with the reason '$why' on the console"
 }
 
+# vm_halts [OPTIONS] -- CMD...: a run in which the kernel panics by sysrq and stays, for as long as a reboot would have taken.
+# The console goes to $DIR/err.
+vm_halts() {
+	rm -f "$DIR/err"
+	"$REPO/scripts/vm" --console --files "$REPO/tests/vm/guest" "$@" >"$DIR/out" 2>"$DIR/err" &
+	local runner=$!
+	for _ in {1..600}; do
+		grep -q 'end Kernel panic - not syncing: sysrq triggered crash' "$DIR/err" 2>/dev/null && break
+		kill -0 "$runner" 2>/dev/null || break
+		sleep 0.5
+	done
+	expect 'end Kernel panic - not syncing: sysrq triggered crash' "$DIR/err"
+	sleep 4
+	kill "$runner" || fail "the machine did not halt"
+	wait "$runner" || true
+}
+
 # expect TEXT FILE: a line that contains TEXT must stand in FILE.
 expect() {
 	grep -qF -- "$1" "$2" || fail "'$1' does not stand in $2"

@@ -7,24 +7,8 @@
 erst=(--erst "$DIR/store")
 die='echo c >/proc/sysrq-trigger'
 
-# halts OPTIONS...: the machine panics and stays.
-halts() {
-	rm -f "$DIR/err"
-	"$REPO/scripts/vm" --console "${erst[@]}" --files "$REPO/tests/vm/guest" "$@" >"$DIR/out" 2>"$DIR/err" &
-	local runner=$!
-	for _ in {1..600}; do
-		grep -q 'end Kernel panic - not syncing: sysrq triggered crash' "$DIR/err" 2>/dev/null && break
-		kill -0 "$runner" 2>/dev/null || break
-		sleep 0.5
-	done
-	expect 'end Kernel panic - not syncing: sysrq triggered crash' "$DIR/err"
-	sleep 4
-	kill "$runner" || fail "the machine did not halt"
-	wait "$runner" || true
-}
-
 # kernel, the default: the kernel's own choice, here to halt.
-halts --panic-timeout 0 -- "[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9; $die"
+vm_halts "${erst[@]}" --panic-timeout 0 -- "[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9; $die"
 
 # reboot beside kernel.panic=0: the machine goes down, which ends the run.
 vm_panic 'sysrq triggered crash' "${erst[@]}" --panic-timeout 0 --module-params panic_strategy=reboot -- "
@@ -33,7 +17,7 @@ vm_panic 'sysrq triggered crash' "${erst[@]}" --panic-timeout 0 --module-params 
 	$die"
 
 # halt beside kernel.panic=-1, which would reboot at once.
-halts --panic-timeout -1 --module-params panic_strategy=halt -- "
+vm_halts "${erst[@]}" --panic-timeout -1 --module-params panic_strategy=halt -- "
 	$GUEST/panic-record.sh '.strategy == \"reboot\" and .outcome.next == \"reboot\"' || exit 9
 	[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9
 	$die"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: panic-slot.py put DEVICE SEQUENCE PART TEXT [compressed] [torn] [lines] | show DEVICE
+"""usage: panic-slot.py put DEVICE SEQUENCE PART TEXT [compressed] [torn] [lines] | erase DEVICE SEQUENCE | show DEVICE
 
 `put` writes a record with the kernel's log into the panic area of a volume that is not mounted, as a panic would have:
 TEXT is its data. `compressed` deflates it as pstore does, `torn` leaves out the guard, `lines` makes it a record of panic lines.
-`show` prints a line for each record: sequence, kind (1 lines, 2 log), erased (0 or 1).
+`erase` marks a record as erased, as an unlink in /sys/fs/pstore does. `show` prints a line for each record: sequence, kind (1 lines, 2 log), erased (0 or 1).
 """
 
 import os
@@ -50,6 +50,16 @@ class Area:
         body = body.ljust(-(-len(body) // BLOCK) * BLOCK, b"\0")
         os.pwrite(self.dev, block + body, at * BLOCK)
 
+    def erase(self, sequence):
+        """Sets the flag in the record's head."""
+        at = self.head_block(sequence % self.slots)
+        block = bytearray(self.read(at))
+        kind, flags, found = struct.unpack_from("<IIQ", block, HEADER)
+        if not kind or found != sequence:
+            sys.exit(f"no record {sequence}")
+        struct.pack_into("<I", block, HEADER + 4, flags | 1)
+        os.pwrite(self.dev, sealed(bytes(block)), at * BLOCK)
+
     def show(self):
         """Sequence, kind and erased flag of every record, oldest first."""
         found = []
@@ -66,6 +76,9 @@ def main():
     if verb == "show":
         for record in area.show():
             print(*record)
+        return
+    if verb == "erase":
+        area.erase(int(args[0]))
         return
     sequence, part, text, *how = args
     data = text.encode()
