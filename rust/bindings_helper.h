@@ -208,6 +208,7 @@ bool vfs_helper_in_hardirq(void);
 bool vfs_helper_in_softirq(void);
 bool vfs_helper_irqs_disabled(void);
 unsigned int vfs_helper_cpu(void);
+unsigned int vfs_helper_cpus_online(void);
 int vfs_helper_current_pid(void);
 void vfs_helper_current_comm(char *buf, size_t len);
 bool vfs_helper_kexec_crash_loaded(void);

@@ -632,6 +632,12 @@ bool vfs_helper_kexec_crash_loaded(void)
 	return kexec_crash_loaded();
 }
 
+/* In a panic: more than one if the others were stopped by NMI, or could not be stopped. */
+unsigned int vfs_helper_cpus_online(void)
+{
+	return num_online_cpus();
+}
+
 void vfs_helper_cpu_relax(void)
 {
 	cpu_relax();

@@ -16,7 +16,8 @@
 //!
 //! Other CPUs were stopped wherever they were. On x86 they are asked by an ordinary interrupt
 //! first, so that they have left what runs with interrupts off: a lock that is *irq-safe* (always
-//! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. This CPU
+//! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. Where CPUs
+//! are stopped by NMI at once (`crash_kexec_post_notifiers`) all is as in an NMI. This CPU
 //! may hold any lock if the panic came out of code that does. From this come the classes:
 //!
 //! | way | locks that submitting and collecting take | where it writes |

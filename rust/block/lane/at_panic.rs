@@ -162,8 +162,8 @@ impl Shared {
             // What completes belongs to others: its end takes their locks, which are irq-safe.
             let place = Place::current();
             let refused = match self.collects {
-                Way::NvmeReap => place.nmi,
-                _ => place.nmi || place.may_hold_irqsafe(!self.vectors.is_empty()),
+                Way::NvmeReap => place.any_lock.is_some(),
+                _ => place.any_lock.is_some() || place.may_hold_irqsafe(!self.vectors.is_empty()),
             };
             if refused && self.mode != Mode::Force {
                 return Collected::NoWay;

@@ -165,9 +165,9 @@ impl Shared {
                     && !hw.is_newly_shared()
                     && !hw.has_requests()
                     && !self.queue.hw_queues().any(|hw| hw.is_stopped());
-                (place.nmi && !quiet).then_some("nmi")
+                place.any_lock.filter(|_| !quiet)
             }
-            _ if place.nmi => Some("nmi"),
+            _ if place.any_lock.is_some() => place.any_lock,
             Way::VirtioShared => place
                 .may_hold_irqsafe(!self.vectors.is_empty())
                 .then_some("in-block-layer"),

@@ -210,8 +210,11 @@ impl HwQueue {
 ///   itself only in the device's own handler, which is then in progress;
 /// - a plain one: a task that submits, be it interrupted or not; or a softirq.
 pub(super) struct Place {
-    /// In an NMI, where every lock may be held by what it came between.
-    pub(super) nmi: bool,
+    /// Why every lock may be held, if so, as a word for panic lines: `nmi`, by what it came between;
+    /// `nmi-stop`, by a CPU that was stopped by an NMI. The kernel does that if
+    /// `crash_kexec_post_notifiers` is set, and those CPUs are still marked online, as CPUs are that
+    /// could not be stopped.
+    pub(super) any_lock: Option<&'static str>,
     locked: bool,
     interrupt: bool,
     softirq: bool,
@@ -227,8 +230,15 @@ impl Place {
             let idle = i32::from(bindings::vfs_helper_current_pid() == 0);
             let depth = bindings::vfs_helper_preempt_depth().wrapping_sub(idle);
             let softirq = bindings::vfs_helper_in_softirq();
+            let any_lock = if bindings::vfs_helper_in_nmi() {
+                Some("nmi")
+            } else if bindings::vfs_helper_cpus_online() > 1 {
+                Some("nmi-stop")
+            } else {
+                None
+            };
             Self {
-                nmi: bindings::vfs_helper_in_nmi(),
+                any_lock,
                 locked: !(0..=PANIC_DEPTH).contains(&depth),
                 interrupt: softirq || bindings::vfs_helper_in_hardirq(),
                 softirq,
