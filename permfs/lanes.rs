@@ -7,7 +7,7 @@
 
 use crate::{
     disk::Disk,
-    panic::Handler,
+    panic::{self, Handler},
     params::{LaneMode, Settings},
 };
 use kernel::{debugfs, fmt, prelude::*, sync::Arc};
@@ -58,6 +58,7 @@ pub(crate) fn open(
         info.writes,
         info.collects
     );
+    panic::warn_of_crash_kernel();
     Later::goes_last();
     made.ok()
 }
@@ -172,7 +173,8 @@ impl Drop for Later {
     }
 }
 
-/// `/sys/kernel/debug/permfs/lanes`: a line for each volume, with its ways.
+/// `/sys/kernel/debug/permfs/lanes`: a line for each volume, with its ways; and one that says so if no panic
+/// comes to them.
 pub(crate) struct Shown;
 
 impl debugfs::Writer for Shown {
@@ -193,7 +195,10 @@ impl debugfs::Writer for Shown {
                 text(&collects)
             )?;
         }
-        Ok(())
+        match panic::crash_kernel() {
+            Some(text) => writeln!(f, "{text}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,7 +12,13 @@ use crate::{
     params::Settings,
     pstore::Pstore,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
 use permfs_core::panic::{
     area::PstoreMeta, install_panic_hooks, After, Context, PanicHalt, PanicHooks, PanicLogger,
     PanicMachine, PanicReboot, PanicSettings, TASK_LEN,
@@ -101,16 +107,32 @@ impl PanicMachine for Kernel {
     }
 }
 
+/// What is to be known while a crash kernel is loaded.
+const CRASH_KERNEL: &str = "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs";
+
+/// [`CRASH_KERNEL`], if it is so now.
+pub(crate) fn crash_kernel() -> Option<&'static str> {
+    panic::kexec_crash_loaded().then_some(CRASH_KERNEL)
+}
+
+/// Warns of a crash kernel, once for as long as one is loaded. Nobody is told when one is loaded, and
+/// that is often after the mounts: so it is asked for at load and at each mount, and whoever reads
+/// debugfs' `lanes` sees it as it is then.
+pub(crate) fn warn_of_crash_kernel() {
+    static WARNED: Atomic<u32> = Atomic::<u32>::new(0);
+    let now = crash_kernel();
+    let warned = WARNED.xchg(now.is_some().into(), Relaxed) != 0;
+    if let (Some(text), false) = (now, warned) {
+        pr_warn!("{text}\n");
+    }
+}
+
 /// The handler, shared by those who hear of panics.
 pub(crate) struct Handler(PanicHooks<Kernel, Kernel, Kernel, Kernel, Lanes>);
 
 impl Handler {
     fn install(settings: &Settings) -> Result<Arc<Self>> {
-        if panic::kexec_crash_loaded() {
-            pr_warn!(
-                "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs\n"
-            );
-        }
+        warn_of_crash_kernel();
         let settings = PanicSettings {
             strategy: settings.strategy,
             deadline_ms: settings.deadline_ms,
