@@ -2,7 +2,7 @@
 
 //! The mount's block device, as the core sees it: behind the panic gate, and counted.
 
-use crate::fault::{self, Point};
+use crate::fault::{self, stall, Point};
 use kernel::{
     prelude::*,
     sync::{
@@ -24,6 +24,8 @@ pub(crate) struct Disk(Arc<Shared>);
 struct Shared {
     device: block::BlockDevice,
     gate: &'static Gate,
+    /// The volume's slot, or [`crate::engine::NO_SLOT`].
+    slot: u32,
     /// Data writes completed.
     written: Atomic<u64>,
     /// Value of `written` before the start of the last flush that succeeded.
@@ -32,12 +34,14 @@ struct Shared {
 }
 
 impl Disk {
-    pub(crate) fn new(device: block::BlockDevice, gate: &'static Gate) -> Result<Self> {
+    /// The device of the volume in slot `slot`, whose gate is `gate`.
+    pub(crate) fn new(device: block::BlockDevice, slot: u32, gate: &'static Gate) -> Result<Self> {
         // At a panic who waits for a request does not come back to count it out.
         let observer: Arc<block::Observer> = Arc::new(move || gate.end(), GFP_KERNEL)?;
         let shared = Shared {
             device: device.observed(observer),
             gate,
+            slot,
             written: Atomic::new(0),
             flushed: Atomic::new(0),
             shutdown: Atomic::new(false),
@@ -91,7 +95,9 @@ impl Disk {
             return Flush::Refused;
         };
         let point = self.0.written.load(Acquire);
-        match self.0.device.flush() {
+        let flushed = self.0.device.flush();
+        stall::hold(self.0.slot);
+        match flushed {
             Ok(()) => {
                 self.has_flushed(point);
                 Flush::Ok
@@ -114,6 +120,7 @@ impl Disk {
     fn counted<T>(&self, request: impl FnOnce(&block::BlockDevice) -> Result<T>) -> Result<T> {
         self.begin_io()?;
         let result = request(&self.0.device);
+        stall::hold(self.0.slot);
         self.end_io();
         result
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Points at which a tester has the kernel die inside PermFS, in `/sys/kernel/debug/permfs/panic_at`.
+//! Faults that a tester asks for, in debugfs' folder `permfs`: points at which the kernel dies inside PermFS
+//! (`panic_at`), and devices that seem to be slow (`stall`).
 //!
-//! `Documentation/panic-path.md` tells how it is used. A point that is not armed costs a relaxed load.
+//! `Documentation/panic-path.md` tells how they are used. One that is off costs a relaxed load.
 
 use kernel::{
     debugfs::{Dir, File, Reader, Writer},
@@ -11,6 +12,8 @@ use kernel::{
     sync::atomic::{Atomic, Full, Relaxed},
     uaccess::UserSliceReader,
 };
+
+pub(crate) mod stall;
 
 /// A place in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub(crate) fn cpu() -> u32 {
 pub(crate) struct Files {
     #[pin]
     panic_at: File<PanicAt>,
+    #[pin]
+    stall: File<stall::Stall>,
     #[cfg(permfs_panic)]
     #[pin]
     lanes: File<crate::lanes::Shown>,
@@ -121,11 +126,22 @@ impl Files {
         try_pin_init!(Self {
             // The files keep their folder.
             panic_at <- dir.read_write_file(c"panic_at", PanicAt),
+            stall <- dir.read_write_file(c"stall", stall::Stall),
             #[cfg(permfs_panic)]
             lanes <- dir.read_only_file(c"lanes", crate::lanes::Shown),
             _going: Going,
         })
     }
+}
+
+/// Bytes that are taken at once.
+const TEXT_MAX: usize = 32;
+
+/// What was written to a file, without what is blank around it.
+fn text<'a>(reader: &mut UserSliceReader, buf: &'a mut [u8; TEXT_MAX]) -> Result<&'a str> {
+    let text = buf.get_mut(..reader.len()).ok_or(EINVAL)?;
+    reader.read_slice(text)?;
+    Ok(core::str::from_utf8(text).map_err(|_| EINVAL)?.trim())
 }
 
 /// What is behind the file.
@@ -145,11 +161,8 @@ impl Writer for PanicAt {
 
 impl Reader for PanicAt {
     fn read_from_slice(&self, reader: &mut UserSliceReader) -> Result {
-        let mut buf = [0u8; 32];
-        let len = reader.len();
-        let text = buf.get_mut(..len).ok_or(EINVAL)?;
-        reader.read_slice(text)?;
-        let text = core::str::from_utf8(text).map_err(|_| EINVAL)?.trim();
+        let mut buf = [0u8; TEXT_MAX];
+        let text = text(reader, &mut buf)?;
         let (name, how) = text.split_once(' ').unwrap_or((text, ""));
         let oops = match how {
             "" => 0,

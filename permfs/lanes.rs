@@ -7,6 +7,7 @@
 
 use crate::{
     disk::Disk,
+    fault::stall,
     panic::{self, Handler},
     params::{LaneMode, Settings},
 };
@@ -97,6 +98,10 @@ pub(crate) struct Lanes;
 
 impl PanicDevices for Lanes {
     fn collect(&self, lane: u32) -> Collected {
+        if stall::withheld() {
+            return Collected::More;
+        }
+        stall::let_go(lane);
         match at_panic::collect(lane) {
             at_panic::Collected::NoWay => Collected::NoWay,
             at_panic::Collected::DriverEmpty => Collected::DriverEmpty,
@@ -126,6 +131,9 @@ impl PanicDevices for Lanes {
     }
 
     fn poll(&self, lane: u32) -> Option<Result<(), i32>> {
+        if stall::withheld() {
+            return None;
+        }
         at_panic::poll(lane)
     }
 

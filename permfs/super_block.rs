@@ -249,7 +249,7 @@ impl FileSystem for PermFs {
 
         let slot = SlotGuard::claim(sb.id().to_bytes(), &[0; 16]);
         let number = slot.number().unwrap_or(NO_SLOT);
-        let disk = Disk::new(sb.block_device(), slot.gate())?;
+        let disk = Disk::new(sb.block_device(), number, slot.gate())?;
         let mount_options = MountOptions {
             read_only: sb.is_read_only(),
             slot,
