@@ -23,6 +23,8 @@ class Cell:
         self.device = spec["disk"]
         # What holds the disk's requests: its name in /sys/block.
         self.disk = os.path.basename(spec["disk"]) if spec["disk"] else "nullb0"
+        # What counts the volume's requests: below a loop device there are ext4's, too.
+        self.counts = self.disk
         self.threads: list[threading.Thread] = []
         self.truth = {"writers": 0}
 
@@ -45,6 +47,7 @@ class Cell:
             mount(self.device, BELOW, "ext4")
             run("modprobe", "loop")
             self.device = run("losetup", "--direct-io=on", "--find", "--show", str(BELOW / "volume")).stdout.strip()
+            self.counts = os.path.basename(self.device)
         else:
             scheduler = pathlib.Path(f"/sys/block/{self.disk}/queue/scheduler")
             scheduler.write_text("none")
@@ -127,8 +130,8 @@ class Cell:
         self.threads.append(thread)
 
     def in_flight(self) -> int:
-        """Requests that the disk's queue holds, by the block layer's own count."""
-        return sum(int(n) for n in pathlib.Path(f"/sys/block/{self.disk}/inflight").read_text().split())
+        """Requests of the volume that the disk's queue holds, by the block layer's own count."""
+        return sum(int(n) for n in pathlib.Path(f"/sys/block/{self.counts}/inflight").read_text().split())
 
     def wait_for_blocked(self, at_least: int) -> None:
         """Until the queue holds something, and the same for half a second."""
