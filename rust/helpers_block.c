@@ -185,20 +185,20 @@ bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
 	return iter.found;
 }
 
-static bool complete_here(struct request *rq, void *q)
+static bool complete_here(struct request *rq, void *unused)
 {
-	if (rq->q == q)
-		rq->cmd_flags |= REQ_POLLED;
+	rq->cmd_flags |= REQ_POLLED;
 	return true;
 }
 
 /*
  * Polled requests complete where they are found. Others may be sent to the CPU that they came from
- * (which is stopped), or to a softirq (which does not run).
+ * (which is stopped), or to a softirq (which does not run). That goes for the other disks on the
+ * same hardware queues, too (namespaces, LUNs): what they have in flight is found with ours.
  */
 void vfs_helper_queue_complete_here(struct request_queue *q)
 {
-	blk_mq_tagset_busy_iter(q->tag_set, complete_here, q);
+	blk_mq_tagset_busy_iter(q->tag_set, complete_here, NULL);
 }
 
 bool vfs_helper_queue_is_going(const struct request_queue *q)
