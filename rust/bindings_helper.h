@@ -88,6 +88,23 @@ struct vfs_irq {
 	void *dev_id;
 };
 
+/* Whether a SCSI device takes a command. */
+enum vfs_scsi_state {
+	VFS_SCSI_READY,
+	VFS_SCSI_NOT_PLAIN,
+	VFS_SCSI_RECOVERY,
+	VFS_SCSI_NOT_RUNNING,
+	VFS_SCSI_FULL,
+	VFS_SCSI_NO_BUDGET,
+};
+
+/* What a command has come to: it is to be sent again if the device had to tell something else. */
+enum vfs_scsi_outcome {
+	VFS_SCSI_DONE,
+	VFS_SCSI_AGAIN,
+	VFS_SCSI_FAILED,
+};
+
 /* helpers.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
 void vfs_helper_sb_set_rdonly(struct super_block *sb);
@@ -226,7 +243,7 @@ bool vfs_helper_within_module(unsigned long addr, const struct module *mod);
 struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);
 u64 vfs_helper_bdev_start_sector(struct block_device *bdev);
 bool vfs_helper_bdev_is_plain(struct block_device *bdev);
-const char *vfs_helper_bdev_driver(struct block_device *bdev, const char **bus);
+const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, const char **bus);
 struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev);
 bool vfs_helper_bdev_translates_dma(struct block_device *bdev);
 bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev);
@@ -254,3 +271,11 @@ void *vfs_helper_alloc_dma_pages(unsigned int order);
 void vfs_helper_free_pages(void *addr, unsigned int order);
 bool vfs_helper_current_does_io(void);
 int vfs_helper_preempt_depth(void);
+
+/* helpers_scsi.c */
+enum vfs_scsi_state vfs_helper_scsi_state(struct request_queue *q);
+void vfs_helper_scsi_prepare_at_panic(struct request_queue *q);
+int vfs_helper_mq_get_budget(struct request_queue *q);
+void vfs_helper_mq_set_budget(struct request *rq, int token);
+void vfs_helper_scsi_fill(struct request *rq);
+enum vfs_scsi_outcome vfs_helper_scsi_outcome(struct request *rq);

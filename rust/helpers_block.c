@@ -37,13 +37,13 @@ static struct device *disk_parent(struct block_device *bdev)
 	return disk_to_dev(bdev->bd_disk)->parent;
 }
 
-/* The driver of the nearest device above the disk that has one, and that device's bus. */
-const char *vfs_helper_bdev_driver(struct block_device *bdev, const char **bus)
+/* Of the devices above the disk that have a driver, the nth: the driver and the device's bus. */
+const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, const char **bus)
 {
 	struct device *dev;
 
 	for (dev = disk_parent(bdev); dev; dev = dev->parent) {
-		if (dev->driver && dev->bus) {
+		if (dev->driver && dev->bus && !n--) {
 			*bus = dev->bus->name;
 			return dev->driver->name;
 		}

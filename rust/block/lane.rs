@@ -24,6 +24,7 @@
 //! | --- | --- | --- |
 //! | `virtio-poll` | the queue's `vq->lock`, irq-safe, nobody else's | everywhere; in an NMI only if the driver neither allocates nor translates |
 //! | `virtio-shared` | `vq->lock`, irq-safe, which this CPU may hold | not in an NMI; not out of the block layer; not inside of the queue's interrupt |
+//! | `virtio-scsi` | `vq_lock`, the same | as `virtio-shared`; not while SCSI's host or device would not take a command at once |
 //! | `nvme-poll` | `sq_lock`, `cq_poll_lock`, plain | everywhere if no request of anybody's is on the poll queue; in an NMI only without DMA translation |
 //! | `nvme-reap` | `sq_lock`, plain | on a queue of this CPU alone, on which the driver holds no request of anybody's; not in an NMI, not out of the block layer, not while the handler is in progress |
 //!
@@ -47,6 +48,7 @@ pub mod at_panic;
 mod flight;
 mod probe;
 mod queue;
+mod scsi;
 mod span;
 mod vectors;
 mod way;
@@ -154,7 +156,8 @@ struct Shared {
     block: u64,
     /// Bytes of the largest request.
     chunk: usize,
-    /// Submitting allocates (virtio's indirect descriptors), or maps through an IOMMU.
+    /// Submitting allocates (virtio's indirect descriptors), or maps through an IOMMU; asked for on
+    /// poll queues of their own only.
     takes_locks: bool,
     /// Held by who is in `at_panic`; 0: nobody.
     busy: Atomic<u32>,

@@ -38,8 +38,8 @@ DEVICE_STATES = {"errors": {"mounted", "failed"}, "unplugged": {"mounted", "fail
 EXTRA_IN_FLIGHT = {"submit": 1}
 
 # The ways to collect and to write that a device has, as its volume's lines name them; devices not named have none.
-WAYS = {"virtio-poll": "virtio-poll", "virtio-shared": "virtio-shared", "nvme-poll": "nvme-poll", "nvme-default": "nvme-reap",
-        "null-blk": "virtio-shared"}
+WAYS = {"virtio-poll": "virtio-poll", "virtio-shared": "virtio-shared", "virtio-scsi": "virtio-scsi", "nvme-poll": "nvme-poll",
+        "nvme-default": "nvme-reap", "null-blk": "virtio-shared"}
 # A record must be on the disk in these contexts and states of the device, if it has a way; elsewhere it may be refused.
 RECORDED_CONTEXTS = {"process", "softirq", "hardirq", "spin", "commit", "alloc", "unmount", "rust"}
 RECORDED_STATES = {"idle", "inflight"}

@@ -4,8 +4,8 @@
 //!
 //! All of this refuses until [`crate::panic::freeze`] was called: only then are lanes not freed any
 //! more. All of it is for panic context (see [`crate::panic`]): it neither sleeps nor waits; every
-//! loop is over the hardware queues or interrupts of one device. What it allocates: virtio-blk asks
-//! for a descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
+//! loop is over the hardware queues or interrupts of one device. What it allocates: virtio asks for a
+//! descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
 //!
 //! Collect first, then write: what is in flight when [`refusal`] is asked counts against a lane
 //! whose queue is shared.
@@ -13,6 +13,7 @@
 use super::{
     flight::{Flight, Phase},
     queue::Place,
+    scsi,
     vectors::Call,
     Mode, Op, Shared, Way, TABLE,
 };
@@ -169,10 +170,16 @@ impl Shared {
                 return Collected::NoWay;
             }
             flight.collecting = true;
+            self.prepare();
             self.queue.complete_here();
         }
         let asked = match self.collects {
             Way::VirtioShared | Way::VirtioPoll => self.poll_queues(),
+            Way::VirtioScsi => {
+                // SAFETY: The way says that the disk's driver is sd.
+                let may = unsafe { scsi::may_collect(&self.queue) };
+                may && self.poll_queues()
+            }
             Way::NvmeReap | Way::NvmePoll => self.reap_queues(),
             Way::None(_) => false,
         };
@@ -191,7 +198,7 @@ impl Shared {
             return false;
         }
         for hw in self.queue.hw_queues() {
-            // SAFETY: The way is virtio's, which has `poll`; the queue is not unused; the lock is
+            // SAFETY: The way is one of virtio's, which have `poll`; the queue is not unused; the lock is
             // irq-safe, not held by a handler that is in progress, nor by this CPU: `collect` has
             // asked.
             unsafe { hw.poll() };

@@ -4,6 +4,7 @@
 
 use super::{
     queue::{HwQueue, Place},
+    scsi,
     vectors::Call,
     Mode, Op, Shared, Span, Way,
 };
@@ -46,6 +47,8 @@ pub(super) struct Flight {
     op: u32,
     span: Span,
     part: Span,
+    /// How often this part may still be sent again.
+    tries: u8,
     /// The class was found to be safe once. This CPU stays where it is, and what it holds, it holds
     /// for ever: later calls come from deeper inside of the same panic.
     granted: bool,
@@ -85,6 +88,7 @@ impl Flight {
             op: 0,
             span: Span::EMPTY,
             part: Span::EMPTY,
+            tries: 0,
             granted: false,
             collecting: false,
             status: Atomic::new(0),
@@ -144,6 +148,11 @@ impl Shared {
         let refusal = match self.writes {
             Way::NvmeReap => self.vector_refusal(hw),
             Way::VirtioShared => self.vectors_refusal(),
+            Way::VirtioScsi => {
+                // SAFETY: The way says that the disk's driver is sd.
+                let refusal = unsafe { scsi::refusal(&self.queue) };
+                refusal.or_else(|| self.vectors_refusal())
+            }
             Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some("queue-shared"),
             _ => None,
         };
@@ -168,7 +177,7 @@ impl Shared {
                 place.any_lock.filter(|_| !quiet)
             }
             _ if place.any_lock.is_some() => place.any_lock,
-            Way::VirtioShared => place
+            Way::VirtioShared | Way::VirtioScsi => place
                 .may_hold_irqsafe(!self.vectors.is_empty())
                 .then_some("in-block-layer"),
             _ if place.may_hold_plain() => Some("in-block-layer"),
@@ -207,8 +216,18 @@ impl Shared {
             }
             None => (flight.span, flight.part) = (Span::EMPTY, Span::EMPTY),
         }
+        flight.tries = scsi::TRIES;
         self.take_request(flight)?;
         self.send(flight)
+    }
+
+    /// Before the first request is taken, or completed, at the panic.
+    pub(super) fn prepare(&self) {
+        self.queue.prepare();
+        if self.collects == Way::VirtioScsi {
+            // SAFETY: The way says that the disk's driver is sd.
+            unsafe { scsi::prepare(&self.queue) };
+        }
     }
 
     /// Sees to it that there is a request. One is enough for all operations: none is ever given
@@ -217,7 +236,7 @@ impl Shared {
         if !flight.request.is_null() {
             return Ok(());
         }
-        self.queue.prepare();
+        self.prepare();
         // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap.
         // Without a scheduler nothing is called. A bitmap that has to be cleaned takes an irq-safe
         // lock.
@@ -245,6 +264,13 @@ impl Shared {
         let rq = flight.request;
         let part = flight.part;
         let sector = self.start.wrapping_add(part.sector);
+        let scsi = self.writes == Way::VirtioScsi;
+        // SAFETY: The way says that the disk's driver is sd; by the invariant of `Flight` the request
+        // is ours and the driver does not have it. It goes to the driver below in any case.
+        if scsi && !unsafe { scsi::take_budget(&self.queue, rq) } {
+            flight.phase = Phase::Waits;
+            return Ok(());
+        }
         let (bio, segments) = if part.len == 0 {
             (ptr::null_mut(), 0)
         } else {
@@ -280,6 +306,9 @@ impl Shared {
             (*rq).state = bindings::mq_rq_state_MQ_RQ_IDLE;
             (*rq).end_io = Some(end_io);
             (*rq).end_io_data = (&raw const flight.status).cast::<c_void>().cast_mut();
+            if scsi {
+                scsi::fill(rq);
+            }
             bindings::vfs_helper_mq_queue_rq(rq)
         };
         match status {
@@ -309,7 +338,7 @@ impl Shared {
             }
             // SAFETY: The queue is in use, for the lane has a request of it; `refusal` has let it
             // through, and these ways have `poll`.
-            Way::VirtioPoll | Way::VirtioShared | Way::NvmePoll => unsafe {
+            Way::VirtioPoll | Way::VirtioShared | Way::VirtioScsi | Way::NvmePoll => unsafe {
                 hw.poll();
             },
             Way::None(_) => {}
@@ -339,16 +368,37 @@ impl Shared {
             return None;
         }
         flight.phase = Phase::Idle;
-        if status != 0 {
-            return Some(Err(status));
+        match self.outcome(flight, status) {
+            Ok(true) => {
+                let Some(part) = flight.span.take(self.chunk) else {
+                    return Some(Ok(()));
+                };
+                flight.part = part;
+                flight.tries = scsi::TRIES;
+            }
+            Ok(false) => {}
+            Err(errno) => return Some(Err(errno)),
         }
-        let Some(part) = flight.span.take(self.chunk) else {
-            return Some(Ok(()));
-        };
-        flight.part = part;
         match self.send(flight) {
             Ok(()) => None,
             Err(_) => Some(Err(EIO.to_errno())),
+        }
+    }
+
+    /// Whether the part whose request has ended with `status` is done; if not, it is to be sent again.
+    fn outcome(&self, flight: &mut Flight, status: i32) -> Result<bool, i32> {
+        if self.writes != Way::VirtioScsi {
+            return if status == 0 { Ok(true) } else { Err(status) };
+        }
+        // SAFETY: The way says that the disk's driver is sd; the request is ours and has ended.
+        match unsafe { scsi::outcome(flight.request) } {
+            scsi::Outcome::Done if status == 0 => Ok(true),
+            scsi::Outcome::Again if flight.tries > 1 => {
+                flight.tries = flight.tries.wrapping_sub(1);
+                Ok(false)
+            }
+            _ if status == 0 => Err(EIO.to_errno()),
+            _ => Err(status),
         }
     }
 }

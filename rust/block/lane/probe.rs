@@ -4,6 +4,7 @@
 
 use super::{
     queue::Queue,
+    scsi,
     span::Limits,
     vectors::{self, Vector},
     Area, BlockDevice, Mode, Reason, Way,
@@ -26,10 +27,31 @@ pub(super) struct Found {
     pub(super) takes_locks: bool,
 }
 
+/// The drivers that were proven.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Driver {
+pub(super) enum Driver {
     VirtioBlk,
+    /// SCSI's `sd`, on a host of virtio_scsi.
+    VirtioScsi,
     Nvme,
+}
+
+/// Whether the device above the disk that is the `n`th to have a driver is on `bus` and has that
+/// driver.
+///
+/// # Safety
+///
+/// `bdev` is open.
+unsafe fn has_driver(bdev: *mut bindings::block_device, n: u32, bus: &[u8], driver: &[u8]) -> bool {
+    let mut its_bus = ptr::null();
+    // SAFETY: By the contract; the open disk keeps the devices above it and their drivers.
+    let name = unsafe { bindings::vfs_helper_bdev_driver(bdev, n, &mut its_bus) };
+    if name.is_null() || its_bus.is_null() {
+        return false;
+    }
+    // SAFETY: Names of drivers and buses are NUL-terminated and stay while these do.
+    let (name, its_bus) = unsafe { (CStr::from_char_ptr(name), CStr::from_char_ptr(its_bus)) };
+    (its_bus.to_bytes(), name.to_bytes()) == (bus, driver)
 }
 
 /// The driver, if it is one that was proven.
@@ -38,18 +60,19 @@ enum Driver {
 ///
 /// `bdev` is open.
 unsafe fn driver(bdev: *mut bindings::block_device) -> Option<Driver> {
-    let mut bus = ptr::null();
-    // SAFETY: By the contract; the open disk keeps the devices above it and their driver.
-    let name = unsafe { bindings::vfs_helper_bdev_driver(bdev, &mut bus) };
-    if name.is_null() || bus.is_null() {
-        return None;
-    }
-    // SAFETY: Names of drivers and buses are NUL-terminated and stay while these do.
-    let (name, bus) = unsafe { (CStr::from_char_ptr(name), CStr::from_char_ptr(bus)) };
-    match (bus.to_bytes(), name.to_bytes()) {
-        (b"virtio", b"virtio_blk") => Some(Driver::VirtioBlk),
-        (b"pci", b"nvme") => Some(Driver::Nvme),
-        _ => None,
+    // SAFETY: By the contract.
+    unsafe {
+        if has_driver(bdev, 0, b"virtio", b"virtio_blk") {
+            Some(Driver::VirtioBlk)
+        } else if has_driver(bdev, 0, b"scsi", b"sd")
+            && has_driver(bdev, 1, b"virtio", b"virtio_scsi")
+        {
+            Some(Driver::VirtioScsi)
+        } else if has_driver(bdev, 0, b"pci", b"nvme") {
+            Some(Driver::Nvme)
+        } else {
+            None
+        }
     }
 }
 
@@ -58,7 +81,12 @@ fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
     match driver {
         // virtblk_poll() works on every queue.
         Driver::VirtioBlk if queue.has_poll() => Way::VirtioShared,
-        Driver::VirtioBlk => Way::None(Reason::Driver),
+        // virtscsi_mq_poll(), too.
+        // SAFETY: The disk's driver is sd.
+        Driver::VirtioScsi if queue.has_poll() && unsafe { scsi::is_plain(queue) } => {
+            Way::VirtioScsi
+        }
+        Driver::VirtioBlk | Driver::VirtioScsi => Way::None(Reason::Driver),
         // nvme_poll() does nothing on a queue with an interrupt. Poll queues have users of their own,
         // who may be stopped with the lock: they are left alone.
         Driver::Nvme => {
@@ -80,7 +108,8 @@ fn writes(driver: Driver, queue: &Queue, collects: Way, mode: Mode) -> Way {
     let polled = queue.has_poll() && queue.hw_queues().any(|hw| hw.is_polled());
     match driver {
         Driver::VirtioBlk if polled => Way::VirtioPoll,
-        Driver::VirtioBlk => collects,
+        // A poll queue makes no difference: what SCSI itself shares is everybody's.
+        Driver::VirtioBlk | Driver::VirtioScsi => collects,
         Driver::Nvme if polled => Way::NvmePoll,
         Driver::Nvme if !collects.works() => collects,
         Driver::Nvme if mode != Mode::Force && queue.hw_queues().all(|hw| hw.cpus() != 1) => {
@@ -143,6 +172,7 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
                 bindings::vfs_helper_bdev_virtio_allocates(bdev)
                     || bindings::vfs_helper_bdev_translates_dma(bdev)
             }
+            Driver::VirtioScsi => true,
             Driver::Nvme => bindings::vfs_helper_bdev_translates_dma(bdev),
         }
     };
@@ -150,11 +180,15 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
     let limits = unsafe {
         let limits = &raw const (*found.queue.as_ptr()).limits;
         Limits {
-            sectors: (*limits).max_hw_sectors.into(),
+            sectors: match ((*limits).max_hw_sectors, (*limits).max_dev_sectors) {
+                // SCSI: the controller's limit, and the device's, if it tells one.
+                (host, 0) => host.into(),
+                (host, device) => host.min(device).into(),
+            },
             segment: (*limits).max_segment_size.into(),
             boundary_mask: (*limits).seg_boundary_mask as u64,
             driver: match driver {
-                Driver::VirtioBlk => u64::MAX,
+                Driver::VirtioBlk | Driver::VirtioScsi => u64::MAX,
                 Driver::Nvme => NVME_BYTES,
             },
         }

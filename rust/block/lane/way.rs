@@ -49,6 +49,8 @@ pub enum Way {
     VirtioPoll,
     /// virtio-blk, on a queue that has an interrupt.
     VirtioShared,
+    /// A SCSI disk on virtio-scsi, on whatever queue.
+    VirtioScsi,
     /// NVMe, on a poll queue.
     NvmePoll,
     /// NVMe, on a queue whose interrupt handler is called by hand.
@@ -63,6 +65,7 @@ impl Way {
         match self {
             Self::VirtioPoll => "virtio-poll",
             Self::VirtioShared => "virtio-shared",
+            Self::VirtioScsi => "virtio-scsi",
             Self::NvmePoll => "nvme-poll",
             Self::NvmeReap => "nvme-reap",
             Self::None(Reason::Off) => "none:off",
@@ -108,6 +111,7 @@ mod tests {
         for way in [
             Way::VirtioPoll,
             Way::VirtioShared,
+            Way::VirtioScsi,
             Way::NvmePoll,
             Way::NvmeReap,
         ] {
