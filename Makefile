@@ -74,6 +74,10 @@ panicker: ## the panic matrix's own module, in build/panicker
 matrix: vm-ready tools panicker ## panics in every context on every device (T=, ARGS='--from CELL')
 	@scripts/matrix $(ARGS) $(T)
 
+.PHONY: panic-times
+panic-times: vm-ready tools ## ROUNDS panics of each class of devices: how long the handler takes
+	@scripts/panic-times $(ROUNDS)
+
 .PHONY: test
 test: ## every test
 	@$(MAKE) --no-print-directory test-host
