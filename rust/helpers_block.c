@@ -16,6 +16,9 @@
 #include <linux/virtio_config.h>
 #include <uapi/linux/virtio_ring.h>
 
+/* As many queues of a virtio device as are looked at. */
+#define VFS_VIRTQUEUES 1024
+
 struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev)
 {
 	return bdev_get_queue(bdev);
@@ -75,6 +78,32 @@ bool vfs_helper_bdev_translates_dma(struct block_device *bdev)
 bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
 {
 	return virtio_has_feature(dev_to_virtio(disk_parent(bdev)), VIRTIO_RING_F_INDIRECT_DESC);
+}
+
+/*
+ * Tells the device of what is in its queues. A CPU that was stopped as it gave a lock back with
+ * interrupts on, which is where the stop finds most, has put a request into a queue and not told
+ * the device; and who adds one more does not tell it either, for the driver thinks that was done.
+ * Telling needs no lock, and nobody minds being told twice. In panic context: nobody is left who
+ * could free a queue. For a disk with a virtio device above it.
+ */
+void vfs_helper_bdev_virtio_notify(struct block_device *bdev)
+{
+#if IS_ENABLED(CONFIG_VIRTIO)
+	struct device *dev = disk_parent(bdev);
+	unsigned int left = VFS_VIRTQUEUES;
+	struct virtqueue *vq;
+
+	while (dev && !(dev->bus && !strcmp(dev->bus->name, "virtio")))
+		dev = dev->parent;
+	if (!dev)
+		return;
+	list_for_each_entry(vq, &dev_to_virtio(dev)->vqs, list) {
+		if (!left--)
+			break;
+		virtqueue_notify(vq);
+	}
+#endif
 }
 
 /* The one handler of an interrupt that may be called by hand: not shared, not threaded. */

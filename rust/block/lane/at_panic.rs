@@ -172,6 +172,7 @@ impl Shared {
             flight.collecting = true;
             self.prepare();
             self.queue.complete_here();
+            self.tell_device(flight);
         }
         let asked = match self.collects {
             Way::VirtioShared | Way::VirtioPoll => self.poll_queues(),

@@ -53,6 +53,8 @@ pub(super) struct Flight {
     /// for ever: later calls come from deeper inside of the same panic.
     granted: bool,
     pub(super) collecting: bool,
+    /// The device was told of what is in its queues.
+    told: bool,
     status: Atomic<i32>,
     bio: Opaque<bindings::bio>,
     vec: Opaque<bindings::bio_vec>,
@@ -91,6 +93,7 @@ impl Flight {
             tries: 0,
             granted: false,
             collecting: false,
+            told: false,
             status: Atomic::new(0),
             bio: Opaque::zeroed(),
             vec: Opaque::zeroed(),
@@ -162,6 +165,18 @@ impl Shared {
         let refusal = self.class_refusal(hw);
         flight.granted = refusal.is_none();
         refusal
+    }
+
+    /// Sees to it, once, that a virtio device knows of all that is in its queues: a CPU may have been
+    /// stopped between adding to one and telling the device, and who comes after it on that queue,
+    /// this lane too, would not tell it. NVMe's doorbells are the driver's secret.
+    pub(super) fn tell_device(&self, flight: &mut Flight) {
+        if matches!(self.collects, Way::VirtioShared | Way::VirtioScsi) && !flight.told {
+            flight.told = true;
+            // SAFETY: Those ways have a virtio device above the disk, which is open, and was not
+            // removed, or the queue would be dying; in panic context.
+            unsafe { bindings::vfs_helper_bdev_virtio_notify(self.device.bdev()) };
+        }
     }
 
     /// The classes of [the module](super).
@@ -237,6 +252,7 @@ impl Shared {
             return Ok(());
         }
         self.prepare();
+        self.tell_device(flight);
         // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap.
         // Without a scheduler nothing is called. A bitmap that has to be cleaned takes an irq-safe
         // lock.

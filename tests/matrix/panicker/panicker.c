@@ -9,10 +9,14 @@
  * hardirq	in an hrtimer that expires in its interrupt
  * nmi		in the handler of an NMI that this CPU sends to itself
  * spin		in the task that writes, when all other CPUs spin with interrupts off
+ * doorbell	in an interrupt of another CPU, when a task called "doorbell" has put a request into
+ *		a virtio queue and is about to tell the device
  */
 #define pr_fmt(fmt) "panicker: " fmt
 
+#include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
@@ -93,6 +97,30 @@ static int spin_and_panic(void)
 	panic("panicker: spin");
 }
 
+static void in_call(void *unused)
+{
+	panic("panicker: doorbell");
+}
+
+/* Interrupts are on: a CPU that spins here is stopped here. */
+static int before_doorbell(struct kprobe *probe, struct pt_regs *regs)
+{
+	unsigned int other = cpumask_any_but(cpu_online_mask, smp_processor_id());
+
+	if (strcmp(current->comm, "doorbell") || other >= nr_cpu_ids)
+		return 0;
+	if (atomic_inc_return(&spinning) > 1)
+		return 0;
+	smp_call_function_single(other, in_call, NULL, false);
+	for (;;)
+		cpu_relax();
+}
+
+static struct kprobe doorbell = {
+	.symbol_name = "virtqueue_notify",
+	.pre_handler = before_doorbell,
+};
+
 static int at_set(const char *value, const struct kernel_param *unused)
 {
 	if (sysfs_streq(value, "process"))
@@ -109,13 +137,15 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return send_nmi();
 	if (sysfs_streq(value, "spin"))
 		return spin_and_panic();
+	if (sysfs_streq(value, "doorbell"))
+		return register_kprobe(&doorbell);
 	return -EINVAL;
 }
 
 static const struct kernel_param_ops at_ops = { .set = at_set };
 
 module_param_cb(at, &at_ops, NULL, 0200);
-MODULE_PARM_DESC(at, "process, softirq, hardirq, nmi or spin: panics there");
+MODULE_PARM_DESC(at, "process, softirq, hardirq, nmi, spin or doorbell: panics there");
 
 /* Stays loaded: what it arms ends with the machine, and nothing waits for it. */
 static int __init panicker_init(void)

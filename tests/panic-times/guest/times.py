@@ -57,6 +57,7 @@ class Volume:
     def __init__(self, spec: dict):
         self.spec, self.name = spec, spec["name"]
         self.folder = pathlib.Path("/mnt") / self.name
+        self.disk: str | None = None
 
     def plug(self, runner: Runner) -> None:
         """Has the disk plugged in, under the driver's parameters that make it one of its class."""
@@ -64,9 +65,16 @@ class Volume:
         for name, value in self.spec["parameters"].items():
             pathlib.Path("/sys/module", name).write_text(str(value))
         runner.ask(ask="plug", name=self.name)
-        wait_for(f"the disk {self.name}", lambda: disk_with(self.name) and os.path.exists(f"/dev/{disk_with(self.name)}"))
+        wait_for(f"the disk {self.name}", self.is_there)
+
+    def is_there(self) -> bool:
+        """Whether the disk is there as a whole, without a scheduler."""
         self.disk = disk_with(self.name)
-        pathlib.Path(f"/sys/block/{self.disk}/queue/scheduler").write_text("none")
+        try:
+            pathlib.Path(f"/sys/block/{self.disk}/queue/scheduler").write_text("none")
+        except OSError:
+            return False
+        return os.path.exists(f"/dev/{self.disk}")
 
     def use(self) -> dict:
         """Mounts the volume, compares the files of the panic before, and writes those of this one."""
