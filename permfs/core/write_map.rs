@@ -12,7 +12,7 @@
 //! file serialises it (the caller's); nothing here sleeps but the allocation of nodes.
 
 use kernel::prelude::*;
-use kernel::rbtree::RBTree;
+use kernel::rbtree::{RBTree, RBTreeNode};
 
 /// What is known of a run of blocks without a place in the extent map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +121,17 @@ impl WriteMap {
             let Some(&(start, count)) = gaps.get(i) else {
                 break;
             };
-            if let Err(e) = self.put(start, count, State::Delayed) {
+            let inserted =
+                self.runs
+                    .try_create_and_insert(start, (count, State::Delayed), GFP_KERNEL);
+            if let Err(e) = inserted {
                 for &(start, count) in gaps.iter().take(i) {
                     self.runs.remove(&start);
                     self.delayed -= count;
                 }
                 return Err(e);
             }
+            self.delayed += count;
             added += count;
         }
         self.merge_around(logical, end);
@@ -136,14 +140,18 @@ impl WriteMap {
 
     /// Gives blocks `[logical, logical + len)` the device's blocks from `phys`; a block that had been
     /// chosen before must not be in the range. Returns how many of them had been delayed.
+    ///
+    /// On `ENOMEM` nothing has changed.
     pub fn choose(&mut self, logical: u64, len: u64, phys: u64) -> Result<u64> {
         let mut delayed = 0;
+        // Before the blocks leave the map: they could not come back without memory.
+        let node = RBTreeNode::new(logical, (len, State::Chosen(phys)), GFP_KERNEL)?;
         self.take(logical, len, |run| {
             if run.state == State::Delayed {
                 delayed += run.len;
             }
         })?;
-        self.put(logical, len, State::Chosen(phys))?;
+        self.runs.insert(node);
         Ok(delayed)
     }
 
@@ -226,15 +234,6 @@ impl WriteMap {
             Some(cursor) => cursor.peek_prev().map(Self::run),
             None => self.runs.cursor_back().map(|c| Self::run(c.current())),
         }
-    }
-
-    fn put(&mut self, logical: u64, len: u64, state: State) -> Result {
-        self.runs
-            .try_create_and_insert(logical, (len, state), GFP_KERNEL)?;
-        if state == State::Delayed {
-            self.delayed += len;
-        }
-        Ok(())
     }
 
     /// Makes `at` a border between runs.

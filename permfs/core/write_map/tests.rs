@@ -114,6 +114,36 @@ proptest! {
     }
 
     #[test]
+    fn without_memory_a_change_happens_wholly_or_not_at_all(steps in steps()) {
+        let mut map = WriteMap::new();
+        for (i, step) in steps.into_iter().enumerate() {
+            let before = (blocks_of(&map), map.delayed());
+            let cells = |a: u64, n: u64| before.0[a as usize..(a + n) as usize].iter();
+            let chosen = |cell: &Option<State>| matches!(cell, Some(State::Chosen(_)));
+            let change = |map: &mut WriteMap| match step {
+                Step::Delay(a, n) => map.delay(a, n).map(drop),
+                Step::Choose(a, n) => map.choose(a, n, 1000 + 100 * i as u64).map(drop),
+                Step::Take(a, n) => map.take(a, n, drop),
+                Step::Undelay(a, n) => map.undelay(a, n).map(drop),
+            };
+            if matches!(step, Step::Choose(a, n) if cells(a, n).any(chosen)) {
+                continue;
+            }
+            for allowed in 0.. {
+                let outcome = {
+                    let _guard = kernel::alloc::fail_after(allowed);
+                    change(&mut map)
+                };
+                match outcome {
+                    Ok(()) => break,
+                    Err(e) => prop_assert_eq!(e, ENOMEM),
+                }
+                prop_assert_eq!(&(blocks_of(&map), map.delayed()), &before);
+            }
+        }
+    }
+
+    #[test]
     fn sequential_writing_keeps_one_run(pieces in proptest::collection::vec(1..9u64, 1..40)) {
         let mut map = WriteMap::new();
         let mut at = 0;
