@@ -220,12 +220,15 @@ impl Op<'_> {
         }
         self.inode.data().changed_in(&mut volume);
         outcome?;
-        let blocks = volume.iget(ino)?.attr.blocks;
+        // What was durable must not be reported as lost for want of memory to look it up.
+        let saved = volume.saved();
         drop(volume);
         if let Some(size) = grown {
             self.state.disk_size = size;
         }
-        inode::show_blocks(self.inode, blocks);
+        if let Some(record) = saved.get(ino) {
+            inode::show_blocks(self.inode, record.attr.blocks);
+        }
         Ok(())
     }
 

@@ -7,7 +7,10 @@
 
 use crate::{inode, iomap, super_block::Mount, PermFs};
 use kernel::prelude::*;
-use permfs_core::volume::{NewInode, RenameFlags};
+use permfs_core::{
+    inode::Inode as Record,
+    volume::{NewInode, RenameFlags, Saved},
+};
 use vfs::{
     dentry::Dentry,
     inode::{
@@ -56,18 +59,30 @@ fn create<'a>(
     let outcome = volume.create(dir.ino(), dentry.name(), &new);
     dir.data().changed_in(&mut volume);
     inode.data().changed_in(&mut volume);
+    let saved = volume.saved();
     drop(volume);
     let record = mount.check(sb, outcome)?;
     inode::fill(&mut inode, &record)?;
-    refresh(&mount, dir)?;
+    refresh(&mount, dir, &saved);
     Ok(inode)
 }
 
 /// Copies what a change of names does to an inode (links, size, times) from its record.
-fn refresh(mount: &Mount, inode: &Inode<PermFs>) -> Result {
+///
+/// The change has happened and must not be reported as failed, or the VFS would go on with names and
+/// links that are no more. So where the record cannot be read, for want of memory, `saved` has to do,
+/// which is what the change has stored; only times that were set since then differ.
+fn refresh(mount: &Mount, inode: &Inode<PermFs>, saved: &Saved) {
     let data = inode.data();
     let mut state = data.state();
-    let record = mount.engine().volume()?.iget(inode.ino())?;
+    let engine = mount.engine();
+    let read = engine
+        .volume()
+        .and_then(|mut volume| volume.iget(inode.ino()));
+    let Some(record) = read.ok().or(saved.get(inode.ino()).copied()) else {
+        // It was none of those that have changed.
+        return;
+    };
     let attr = &record.attr;
     inode.set_nlink(attr.nlink);
     inode.set_ctime(inode::timespec(attr.ctime));
@@ -81,7 +96,6 @@ fn refresh(mount: &Mount, inode: &Inode<PermFs>) -> Result {
     }
     state.logged.nlink = attr.nlink;
     state.logged.ctime = attr.ctime;
-    Ok(())
 }
 
 /// Takes the name of `dentry` away, by `remove`, an operation of the volume.
@@ -97,10 +111,12 @@ fn remove(
     let outcome = operation(&mut volume, now);
     dir.data().changed_in(&mut volume);
     inode.data().changed_in(&mut volume);
+    let saved = volume.saved();
     drop(volume);
     mount.check(sb, outcome)?;
-    refresh(&mount, dir)?;
-    refresh(&mount, inode)
+    refresh(&mount, dir, &saved);
+    refresh(&mount, inode, &saved);
+    Ok(())
 }
 
 #[vtable]
@@ -216,10 +232,11 @@ impl InodeOperations for PermFs {
         for inode in changed.iter().flatten() {
             inode.data().changed_in(&mut volume);
         }
+        let saved = volume.saved();
         drop(volume);
         mount.check(sb, outcome)?;
         for inode in changed.iter().flatten() {
-            refresh(&mount, inode)?;
+            refresh(&mount, inode, &saved);
         }
         Ok(())
     }
@@ -270,6 +287,19 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
         inode.truncate_page(size, &guard)?;
         // Waits for writeback behind the new end, so no completion for it can come any more.
         inode.truncate_setsize(size, &guard);
+    }
+    let outcome = log_size(inode, &mount, old, size);
+    if outcome.is_err() && inode.data().state().disk_size != size {
+        // As the device has it: what is behind the end would come to light when the file grows again.
+        inode.truncate_setsize(old, &guard);
+    }
+    mount.check(sb, outcome)
+}
+
+/// The part of [`set_size`] behind the page cache. On an error the size may be the old one or the new
+/// one; the file's state says which.
+fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result {
+    if size < old {
         iomap::forget_behind(inode, size)?;
     }
     let now = inode::time(inode.set_ctime_current());
@@ -278,15 +308,16 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
     let mut volume = mount.engine().volume()?;
     let outcome = volume.truncate(inode.ino(), size, now);
     data.changed_in(&mut volume);
-    let blocks = volume.iget(inode.ino()).map(|record| record.attr.blocks);
+    let saved = volume.saved();
     drop(volume);
     data.blocks_moved();
-    mount.check(sb, outcome)?;
-    inode::show_blocks(inode, mount.check(sb, blocks)?);
-    inode.set_mtime(inode::timespec(now));
-    state.disk_size = size;
-    state.logged.size = size;
-    state.logged.mtime = now;
-    state.logged.ctime = now;
-    Ok(())
+    if let Some(Record { attr, .. }) = saved.get(inode.ino()) {
+        inode::show_blocks(inode, attr.blocks);
+        state.disk_size = attr.size;
+        state.logged.size = attr.size;
+        state.logged.mtime = attr.mtime;
+        state.logged.ctime = attr.ctime;
+        inode.set_mtime(inode::timespec(attr.mtime));
+    }
+    outcome
 }

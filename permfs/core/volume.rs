@@ -26,10 +26,12 @@ mod namespace;
 mod orphan;
 mod readdir;
 mod rename;
+mod saved;
 mod symlink;
 mod view;
 
 pub use mount::{MountError, MountOptions};
+pub use saved::Saved;
 
 /// Damage that was met: what the caller needs for one useful line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,7 @@ pub struct Volume<D: BlockDevice> {
     /// Truncations that an error has stopped midway; see `orphan`.
     cutting: KVec<u64>,
     report: Option<Report>,
+    saved: Saved,
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -231,6 +234,11 @@ impl<D: BlockDevice> Volume<D> {
         self.store.allocator().unreserve(blocks);
     }
 
+    /// The inodes that the last successful change has stored, as they are now. It takes no memory to ask.
+    pub fn saved(&self) -> Saved {
+        self.saved
+    }
+
     /// Attributes of `ino`. Errors: `ESTALE` if there is no such inode.
     pub fn iget(&mut self, ino: u64) -> Result<Inode> {
         self.look(|v| Ok(v.load(ino)?.inode()))
@@ -298,15 +306,18 @@ impl<D: BlockDevice> Volume<D> {
             geometry,
             hash,
             report,
+            saved,
             ..
         } = self;
-        store.run(|op| {
+        let (out, stored) = store.run(|op| {
             let mut watched = Watched::new(op);
             let mut view = View::new(&mut watched, geometry, *hash, report)?;
             let out = f(&mut view)?;
             view.finish()?;
-            Ok(out)
-        })
+            Ok((out, view.saved))
+        })?;
+        *saved = stored;
+        Ok(out)
     }
 
     /// Runs `f` to look only.

@@ -2,7 +2,7 @@
 
 //! Mounting: the super block, the journal, the root directory, and what the last mount left behind.
 
-use super::Volume;
+use super::{Saved, Volume};
 use crate::{
     alloc::Env,
     device::BlockDevice,
@@ -137,6 +137,7 @@ impl<D: BlockDevice> Volume<D> {
             next_ino: FIRST_INO,
             cutting: KVec::new(),
             report: None,
+            saved: Saved::default(),
         };
         let next = volume
             .look(|v| Ok(v.state.next_ino.get()))

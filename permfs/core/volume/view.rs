@@ -2,7 +2,7 @@
 
 //! What one operation sees of the volume: the metadata, the tree roots, and where to report damage.
 
-use super::Report;
+use super::{Report, Saved};
 use crate::{
     btree::Tree,
     device::BlockDevice,
@@ -67,6 +67,8 @@ pub(super) struct View<'a, M> {
     stored: State,
     pub(super) hash: NameHash,
     report: &'a mut Option<Report>,
+    /// What was stored so far.
+    pub(super) saved: Saved,
 }
 
 impl<'a, M: MetaRead> View<'a, M> {
@@ -84,6 +86,7 @@ impl<'a, M: MetaRead> View<'a, M> {
             stored: state,
             hash,
             report,
+            saved: Saved::default(),
         };
         let state = view.read_state();
         view.state = view.note(0, "state block", state)?;
@@ -190,6 +193,7 @@ impl<M: MetaWrite> View<'_, M> {
         let outcome = must_exist(tree.update(self.m, rec.ino, &value));
         self.note(rec.ino, "inode tree", outcome)?;
         self.state.inodes = tree.to_disk();
+        self.saved.note(rec.inode());
         Ok(())
     }
 
@@ -207,6 +211,7 @@ impl<M: MetaWrite> View<'_, M> {
             .checked_add(1)
             .ok_or(EFSCORRUPTED)?;
         self.state.inode_count.set(count);
+        self.saved.note(rec.inode());
         Ok(())
     }
 

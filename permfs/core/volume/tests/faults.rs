@@ -128,6 +128,19 @@ fn sample() -> Dev {
     v.store().device().clone()
 }
 
+/// What the volume says that it has stored last is what is there, and holds all that differs from `before`.
+fn saved_is_all(v: &mut Volume<Dev>, before: &BTreeMap<String, (Inode, String)>, what: &str) {
+    let saved = v.saved();
+    for stored in (0..1000).filter_map(|ino| saved.get(ino)) {
+        assert_eq!(v.iget(stored.ino), Ok(*stored), "{what}");
+    }
+    for (path, (inode, _)) in dump(v) {
+        if !before.values().any(|(old, _)| *old == inode) {
+            assert_eq!(saved.get(inode.ino), Some(&inode), "{what}: {path}");
+        }
+    }
+}
+
 #[test]
 fn without_memory_nothing_happens_at_all() {
     let sample = sample();
@@ -149,7 +162,9 @@ fn without_memory_nothing_happens_at_all() {
                 assert_eq!(dump(&mut v), before, "{what} at allocation {n}");
                 assert_eq!(v.statfs().blocks_free, free, "{what} at allocation {n}");
             }
+            saved_is_all(&mut v, &before, what);
             job(&mut v).unwrap_or_else(|e| panic!("{what} after all, at {n}: {e:?}"));
+            saved_is_all(&mut v, &before, what);
             assert!(dump(&mut v) != before);
             assert_eq!(v.take_report(), None);
             commit_and_check(&mut v);
