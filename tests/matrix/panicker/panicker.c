@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Panics in the context that is asked for, for the panic matrix:
+ * Panics in the context that is asked for:
  *
  *	echo nmi >/sys/module/panicker/parameters/at
  *
- * process	in the task that writes
- * softirq	in a timer
- * hardirq	in an hrtimer that expires in its interrupt
- * nmi		in the handler of an NMI that this CPU sends to itself
- * spin		in the task that writes, when all other CPUs spin with interrupts off
- * doorbell	in an interrupt of another CPU, when a task called "doorbell" has put a request into
- *		a virtio queue and is about to tell the device
+ * process		in the task that writes
+ * softirq		in a timer
+ * hardirq		in an hrtimer that expires in its interrupt
+ * nmi			in the handler of an NMI that this CPU sends to itself
+ * spin			in the task that writes, when all other CPUs spin with interrupts off
+ * doorbell		in an interrupt of another CPU, when a task called "doorbell" has put a
+ *			request into a virtio queue and is about to tell the device
+ *
+ * As somebody whom the panic caught with a spinlock, any, and so perhaps a driver's:
+ *
+ * locked		as process, in a task that does no I/O
+ * plugged		as process, in a task that submits I/O: it has a plug
+ * softirq-locked	as softirq
+ * hardirq-plugged	as hardirq, which has interrupted such a task
+ *
+ * irq:NAME:FIRST-LAST	in the function NAME, an interrupt's handler, when it is called for
+ *			one of these interrupts and has interrupted the idle task
  */
 #define pr_fmt(fmt) "panicker: " fmt
 
+#include <linux/blkdev.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
@@ -21,6 +32,7 @@
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <asm/apic.h>
 #include <asm/nmi.h>
@@ -28,8 +40,13 @@
 /* How long the other CPUs may take until they spin. */
 #define SPIN_JIFFIES	(10 * HZ)
 
+static DEFINE_SPINLOCK(held);
+static bool softirq_locks;
+
 static void in_softirq_timer(struct timer_list *unused)
 {
+	if (softirq_locks)
+		spin_lock(&held);
 	panic("panicker: softirq");
 }
 
@@ -40,6 +57,54 @@ static enum hrtimer_restart in_hardirq_timer(struct hrtimer *unused)
 {
 	panic("panicker: hardirq");
 	return HRTIMER_NORESTART;
+}
+
+static void submit_and_panic(bool interrupted)
+{
+	struct blk_plug plug;
+
+	blk_start_plug(&plug);
+	spin_lock(&held);
+	if (!interrupted)
+		panic("panicker: plugged");
+	hrtimer_start(&hardirq_timer, ms_to_ktime(1), HRTIMER_MODE_REL_PINNED_HARD);
+	for (;;)
+		cpu_relax();
+}
+
+static char irq_function[32];
+static unsigned int irq_first, irq_last;
+
+/* The idle task holds no lock and submits nothing, so the handler is all there is. */
+static int in_irq_handler(struct kprobe *unused, struct pt_regs *regs)
+{
+	unsigned long irq = regs_get_kernel_argument(regs, 0);
+
+	if (irq >= irq_first && irq <= irq_last && is_idle_task(current))
+		panic("panicker: irq");
+	return 0;
+}
+
+static struct kprobe irq_probe = {
+	.symbol_name = irq_function,
+	.pre_handler = in_irq_handler,
+};
+
+static int panic_in_irq(const char *value)
+{
+	int err;
+
+	if (sscanf(value, "irq:%31[^:]:%u-%u", irq_function, &irq_first, &irq_last) != 3)
+		return -EINVAL;
+	err = register_kprobe(&irq_probe);
+	if (err)
+		return err;
+	/* A breakpoint's handler would count as an NMI. */
+	if (!kprobe_ftrace(&irq_probe)) {
+		unregister_kprobe(&irq_probe);
+		return -EOPNOTSUPP;
+	}
+	return 0;
 }
 
 static bool nmi_sent;
@@ -125,7 +190,14 @@ static int at_set(const char *value, const struct kernel_param *unused)
 {
 	if (sysfs_streq(value, "process"))
 		panic("panicker: process");
-	if (sysfs_streq(value, "softirq")) {
+	if (sysfs_streq(value, "locked")) {
+		spin_lock(&held);
+		panic("panicker: locked");
+	}
+	if (sysfs_streq(value, "plugged") || sysfs_streq(value, "hardirq-plugged"))
+		submit_and_panic(value[0] == 'h');
+	softirq_locks = sysfs_streq(value, "softirq-locked");
+	if (softirq_locks || sysfs_streq(value, "softirq")) {
 		mod_timer(&softirq_timer, jiffies + 1);
 		return 0;
 	}
@@ -139,13 +211,13 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return spin_and_panic();
 	if (sysfs_streq(value, "doorbell"))
 		return register_kprobe(&doorbell);
-	return -EINVAL;
+	return panic_in_irq(value);
 }
 
 static const struct kernel_param_ops at_ops = { .set = at_set };
 
 module_param_cb(at, &at_ops, NULL, 0200);
-MODULE_PARM_DESC(at, "process, softirq, hardirq, nmi, spin or doorbell: panics there");
+MODULE_PARM_DESC(at, "the context to panic in");
 
 /* Stays loaded: what it arms ends with the machine, and nothing waits for it. */
 static int __init panicker_init(void)
