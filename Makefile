@@ -70,6 +70,14 @@ panicker: ## the panic matrix's own module, in build/panicker
 	@scripts/kit run sh -c 'exec make -s -C "$$1" CC=x86_64-linux-gnu-gcc-14 M="$$2/tests/matrix/panicker" MO="$$2/build/panicker" modules' \
 		sh "$$(scripts/kit path kdir)" $(CURDIR)
 
+.PHONY: debug-kernel
+debug-kernel: ## a kernel with KASAN, lockdep and fault injection, into the kit (half an hour)
+	@scripts/kit debug
+
+.PHONY: debug-modules
+debug-modules: ## permfs.ko for it, in build/debug, if it is there
+	@scripts/debug-modules
+
 .PHONY: matrix
 matrix: vm-ready tools panicker ## panics in every context on every device (T=, ARGS='--from CELL')
 	@scripts/matrix $(ARGS) $(T)
@@ -88,7 +96,7 @@ test-host: ## unit, property, loom, simulator and lint tests
 	@scripts/test-host $(T)
 
 .PHONY: test-vm
-test-vm: vm-ready tools panicker ## scenarios in the stock kernel
+test-vm: vm-ready tools panicker debug-modules ## scenarios in the stock kernel, and in the debug kernel if it is there
 	@scripts/vm-test $(T)
 
 .PHONY: sim

@@ -34,6 +34,11 @@ note() {
 	echo "note: $*"
 }
 
+# debug_kernel: for scenarios that run in the debug kernel (vm --kernel debug), and cannot where there is none.
+debug_kernel() {
+	"$REPO/scripts/kit" debug --check || skip "no debug kernel: make debug-kernel debug-modules (half an hour, once) makes it"
+}
+
 # disk NAME SIZE: a new, empty image; prints its path.
 disk() {
 	rm -f "$DIR/$1.img"

@@ -31,8 +31,8 @@ class Kit:
         if kernel == "stock":
             return self.root / "boot" / f"vmlinuz-{self.release}"
         path = self.cache / "kernel/debug/arch/x86/boot/bzImage"
-        if not path.exists():
-            raise SetupError(f"there is no debug kernel at {path}: build one there from `scripts/kit path source`")
+        if subprocess.run([self.repo / "scripts/kit", "debug", "--check"], check=False).returncode or not path.exists():
+            raise SetupError("there is no debug kernel, or one of another version: `make debug-kernel debug-modules` makes it")
         return path
 
     def program(self, name: str) -> tuple[list[str], dict[str, str]]:
