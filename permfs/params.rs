@@ -57,7 +57,7 @@ vfs::module_params! {
     }
     /// Panics before a reboot becomes a halt.
     number panic_loop_count {
-        default: 5, min: 0, max: 1000,
+        default: 5, min: 0, max: 16,
         description: "Panics within panic_loop_secs after which the machine halts instead of rebooting; 0: never",
     }
     /// The time in which they are counted.

@@ -44,7 +44,8 @@ vm_status 0 -- '
 	refused panic_deadline_ms=0 "panic_deadline_ms takes a number from 1 to 2000, not '\''0'\''"
 	refused panic_deadline_ms=2001 "panic_deadline_ms takes a number from 1 to 2000, not '\''2001'\''"
 	refused panic_loop_secs=4294967297 "panic_loop_secs takes a number from 1 to 1000000, not '\''4294967297'\''"
-	refused panic_loop_count=-1 "panic_loop_count takes a number from 0 to 1000, not '\''-1'\''"
+	refused panic_loop_count=-1 "panic_loop_count takes a number from 0 to 16, not '\''-1'\''"
+	refused panic_loop_count=17 "panic_loop_count takes a number from 0 to 16, not '\''17'\''"
 	if insmod "$PERMFS_KO" panic_strategy 2>/dev/null; then say "a name without a value loads"; fi
 	insmod "$PERMFS_KO" || say "it does not load again"
 	exit $failed'
