@@ -121,24 +121,40 @@ def handler_table(lines: list[dict]) -> str:
     return markdown(["volumes", "state", "panics", "hangs", "handler, ms", "first notifier to reset, ms"], rows)
 
 
+def told_of(name: str, lines: list[dict]) -> list[dict]:
+    """What the reports say of a class's volumes, alone or together with others."""
+    return [line["volumes"][name] for line in lines if "lost" in line["volumes"].get(name, {})]
+
+
 def class_table(lines: list[dict]) -> str:
-    """What became of each class's volumes, alone or together with others."""
+    """A row for each class: all panics in which a lane of it took part."""
+    rows = []
+    for name in CLASSES:
+        these = [line for line in lines if name in line["mounted"]]
+        told = told_of(name, these)
+        if not these:
+            continue
+        flight, lost = (sum(volume[key] for volume in told) for key in ("in_flight", "lost"))
+        claimed, gone = sum(volume["claimed"] for volume in told), lost_records(told)
+        rows.append([name, len(these), sum(line["outcome"] == "hang" for line in these),
+                     spread(line["handler_us"] for line in these), f"{flight} / {flight - lost} / {lost}",
+                     f"{claimed} / {claimed - gone} / {gone}"])
+    return markdown(["class", "panics", "hangs", "handler, ms", "in flight / collected / lost", "records claimed / found / lost"],
+                    rows)
+
+
+def stage_table(lines: list[dict]) -> str:
+    """What the stages took for each class's volumes; the drain where there was something to collect."""
     rows = []
     for name in CLASSES:
         for state in ("idle", "writers"):
-            these = [line for line in lines if name in line["mounted"] and line["state"] == state]
-            told = [line["volumes"][name] for line in these if "lost" in line["volumes"].get(name, {})]
-            if not these:
+            told = told_of(name, [line for line in lines if line["state"] == state])
+            if not told:
                 continue
-            busy = [volume for volume in told if volume["in_flight"]]
-            flight, lost = (sum(volume[key] for volume in told) for key in ("in_flight", "lost"))
             done = [volume for volume in told if volume["claimed"]]
-            gone = lost_records(told)
-            rows.append([name, state, len(these), spread(volume["drain_us"] for volume in busy),
-                         spread(volume["write_us"] for volume in done), spread(volume["flush_us"] for volume in done),
-                         f"{flight} / {flight - lost} / {lost}", f"{len(done)} / {len(done) - gone} / {gone}"])
-    return markdown(["class", "state", "panics", "drain, ms", "write, ms", "flush, ms", "in flight / collected / lost",
-                     "records claimed / found / lost"], rows)
+            rows.append([name, state, len(told), spread(volume["drain_us"] for volume in told if volume["in_flight"]),
+                         spread(volume["write_us"] for volume in done), spread(volume["flush_us"] for volume in done)])
+    return markdown(["class", "state", "panics", "drain, ms", "write, ms", "flush, ms"], rows)
 
 
 def totals(lines: list[dict]) -> dict[str, int]:
@@ -175,8 +191,8 @@ def fewest(lines: list[dict]) -> int:
 
 
 def report(lines: list[dict]) -> str:
-    """Both tables, and what did not go as it should."""
-    out = [handler_table(lines), "", class_table(lines), ""]
+    """The tables, and what did not go as it should."""
+    out = [class_table(lines), "", handler_table(lines), "", stage_table(lines), ""]
     reasons: dict[str, int] = {}
     for line in lines:
         for name, volume in line["volumes"].items():

@@ -69,14 +69,16 @@ class Statistics(unittest.TestCase):
     def test_tables(self):
         names = list(CLASSES)
         lines = [figures.facts(seen(names)), figures.facts(seen(names, load=False)), figures.facts(seen(names[:1]))]
-        handlers, classes = figures.handler_table(lines), figures.class_table(lines)
-        self.assertIn("| 21.0 / 21.0 / 21.0 / 21.0 |", handlers)
-        self.assertEqual(len(handlers.split("\n")), 2 + 3)
-        self.assertEqual(len(classes.split("\n")), 2 + 2 * len(CLASSES))
-        first = [cell.strip() for cell in classes.split("\n")[3].split("|")]
-        self.assertEqual(first[1:4] + first[7:9], [names[0], "writers", "2", "6 / 6 / 0", "2 / 2 / 0"])
+        handlers, classes, stages = (table(lines).split("\n") for table in (
+            figures.handler_table, figures.class_table, figures.stage_table))
+        self.assertIn("| 21.0 / 21.0 / 21.0 / 21.0 |", handlers[2])
+        self.assertEqual([len(handlers), len(classes), len(stages)], [2 + 3, 2 + len(CLASSES), 2 + 2 * len(CLASSES)])
+        first = [cell.strip() for cell in classes[2].split("|")][1:-1]
+        self.assertEqual(first, [names[0], "3", "0", "21.0 / 24.0 / 24.0 / 24.0", "6 / 6 / 0", "3 / 3 / 0"])
+        busy = [cell.strip() for cell in stages[3].split("|")][1:5]
+        self.assertEqual(busy, [names[0], "writers", "2", "0.9 / 0.9 / 0.9 / 0.9"])
         # What had nothing in flight says nothing of the drain.
-        self.assertIn("idle    | 1      | -", classes)
+        self.assertIn("idle    | 1      | -", stages[2])
         self.assertIn("each class in 2 or more; 9 records of 9 volumes claimed, 0 lost; 0 hangs", figures.last_line(lines))
 
     def test_a_line_survives_its_way_through_the_log(self):
