@@ -63,6 +63,10 @@ demo: vm-ready tools ## panic, reboot, read, verify: the main job (PSTORE=erst|r
 soak: vm-ready ## ROUNDS panics at random moments
 	@scripts/soak $(ROUNDS)
 
+.PHONY: chaos
+chaos: vm-ready tools ## ROUNDS panics on a schedule of points, stalls and disks (SEED=)
+	@scripts/chaos $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: panicker
 panicker: ## the panic matrix's own module, in build/panicker
 	@scripts/kit
