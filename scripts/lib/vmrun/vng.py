@@ -24,7 +24,7 @@ def command(opts, kit: Kit, folder: pathlib.Path, disks: list, content: payload.
     # Verbose: the kernel's console goes to stderr, which the runner keeps as the console's log.
     vng = ["vng", "--verbose", "--force-9p", "--disable-microvm", "--user", "root", "--cwd", "/", "--name", "vm",
            "--memory", opts.mem, "--cpus", str(opts.cpus), "--append", qemu.append(opts),
-           "--qemu-opts=" + shlex.join(devices), "--run", inside(kit, kit.vmlinuz(opts.kernel))]
+           "--qemu-opts=" + shlex.join(devices), "--run", "/" + str(kit.vmlinuz(opts.kernel).relative_to(kit.root))]
     if qemu.accelerator(kit, folder) != "kvm":
         vng.append("--disable-kvm")
     # Its programs start each other; in a process namespace of their own none can outlive the first.
@@ -32,11 +32,6 @@ def command(opts, kit: Kit, folder: pathlib.Path, disks: list, content: payload.
     for path in outside(opts, disks):
         args += ["--bind", path]
     return args + [*vng, "--", job], dict(os.environ)
-
-
-def inside(kit: Kit, path: pathlib.Path) -> str:
-    """A path of the cache as the launch sees it: from the root's own top, or bound there under the same name."""
-    return "/" + str(path.relative_to(kit.root)) if path.is_relative_to(kit.root) else str(path)
 
 
 def outside(opts, disks: list) -> list[str]:
