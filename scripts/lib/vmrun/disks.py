@@ -10,7 +10,7 @@ from .kit import SetupError
 # Properties that belong to QEMU's drive (the host's side); all others go to the device (the guest's side).
 DRIVE_KEYS = ("cache", "aio", "discard", "detect-zeroes", "readonly", "format", "werror", "rerror")
 # Properties of a virtio-scsi disk that belong to its controller; each disk has one of its own.
-HBA_KEYS = ("num_queues", "virtqueue_size", "cmd_per_lun", "max_sectors")
+HBA_KEYS = ("num_queues", "virtqueue_size", "cmd_per_lun", "max_sectors", "param_change")
 DEVICES = {"virtio": "virtio-blk-pci", "nvme": "nvme", "scsi": "scsi-hd"}
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
