@@ -8,38 +8,12 @@ socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
 image=$(disk vol 128M)
 trap 'rm -f "$socket"' EXIT
 
-# poke COMMAND: when the guest has said that it is ready, tells QEMU to disturb it.
-poke() {
-	python3 - "$socket" "$DIR/ack" "$1" <<'PY'
-import json, os, socket, sys, time
-
-path, ack, command = sys.argv[1:]
-end = time.monotonic() + 300
-while not (os.path.exists(ack) and b"ready" in open(ack, "rb").read()):
-    if time.monotonic() > end:
-        sys.exit("the guest was never ready")
-    time.sleep(0.2)
-qmp = socket.socket(socket.AF_UNIX)
-qmp.connect(path)
-lines = qmp.makefile("rw")
-lines.readline()
-for request in ({"execute": "qmp_capabilities"}, json.loads(command)):
-    lines.write(json.dumps(request) + "\n")
-    lines.flush()
-    answer = {}
-    while not {"return", "error"} & answer.keys():  # events come in between
-        answer = json.loads(lines.readline())
-    if "error" in answer:
-        sys.exit(str(answer))
-PY
-}
-
 # disturbed MESSAGE COMMAND DISK CHECK...: the volume on DISK is written, COMMAND disturbs, MESSAGE is the panic's.
 disturbed() {
 	local why=$1 command=$2 disk=$3 poker
 	shift 3
 	rm -f "$DIR/ack" "$socket"
-	poke "$command" &
+	python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" "$command" &
 	poker=$!
 	vm_panic "$why" --erst "$DIR/store" --ack "$DIR/ack" --disk "$disk" --append unknown_nmi_panic=1 --append sysrq_always_enabled \
 		--qemu "-qmp unix:$socket,server=on,wait=off" -- '
