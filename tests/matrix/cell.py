@@ -14,8 +14,10 @@ from space import Cell
 
 VOLUME_SIZE = 128 << 20
 LOOP_DISK_SIZE = 192 << 20
-# The watchdog's time, seconds: longer than the panic path may take.
+# The watchdog's time, seconds: longer than the panic path may take. CPUs that do not answer are waited for, by a count that
+# takes several seconds under emulation, before the path begins.
 HEARTBEAT = 6
+HEARTBEAT_SPIN = 20
 # A request to null_blk takes so long.
 NULL_BLK_NS = 500_000_000
 # How long a boot may take until its cell is set up, and then until the machine has come to its end.
@@ -102,6 +104,10 @@ def tool(name: str, *arguments, check: bool = False) -> subprocess.CompletedProc
     """A program of build/bin on the host."""
     return subprocess.run([REPO / "build/bin" / name, *arguments], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, check=check)
+
+
+def heartbeat(cell: Cell) -> int:
+    return HEARTBEAT_SPIN if cell.context == "spin" else HEARTBEAT
 
 
 def sparse_copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -199,7 +205,7 @@ class Boot:
             return None
         cell, kind = self.now.cell, self.now.kind
         null = cell.device == "null-blk"
-        return {**cell._asdict(), "seed": cell.name, "disk": None if null else kind.path, "heartbeat": HEARTBEAT,
+        return {**cell._asdict(), "seed": cell.name, "disk": None if null else kind.path, "heartbeat": heartbeat(cell),
                 "null_blk_ns": NULL_BLK_NS, "points": self.points,
                 "witness": {"device": kind.path, "seed": cell.name} if null else None}
 
