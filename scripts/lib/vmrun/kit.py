@@ -49,12 +49,17 @@ class Kit:
             return data
         state = program.stat()
         kept = self.cache / "stripped" / f"{program.name}.{state.st_size}.{state.st_mtime_ns}"
-        if not kept.exists():
-            kept.parent.mkdir(exist_ok=True)
-            for old in kept.parent.glob(f"{program.name}.*"):
-                old.unlink(missing_ok=True)
-            new = kept.with_name(f"{kept.name}.{os.getpid()}")
-            args, env = self.program("strip")
-            subprocess.run([*args, "-g", "-o", new, program.resolve()], env=env, check=True)
-            new.rename(kept)
-        return kept.read_bytes()
+        try:
+            return kept.read_bytes()
+        except FileNotFoundError:
+            pass
+        # Runs of other clones share the folder, and each removes what is not of its own build.
+        kept.parent.mkdir(exist_ok=True)
+        for old in kept.parent.glob(f"{program.name}.*"):
+            old.unlink(missing_ok=True)
+        new = kept.with_name(f".{kept.name}.{os.getpid()}")
+        args, env = self.program("strip")
+        subprocess.run([*args, "-g", "-o", new, program.resolve()], env=env, check=True)
+        data = new.read_bytes()
+        new.rename(kept)
+        return data
