@@ -192,6 +192,9 @@ class Cell:
     def errors(self) -> None:
         """The device fails every write and flush from now on; outside PermFS's own work a write has seen it fail."""
         if self.device_kind == "null-blk":
+            # Its bad blocks fail reads too: what a change has to read is in memory before.
+            (VOLUME / "read").touch()
+            fsync(VOLUME)
             (self.null_folder / "badblocks").write_text(f"+0-{128 * 2048 - 1}")
         elif self.device_kind == "dm-linear":
             sectors = run("blockdev", "--getsz", self.device).stdout.strip()
