@@ -17,10 +17,11 @@ class Class:
     devices: tuple[dict[str, object], ...]
 
 
-VIRTIO, NVME = "virtio_blk", "nvme"
+VIRTIO, SCSI, NVME = "virtio_blk", "virtio_scsi", "nvme"
 CLASSES = {
     "virtio-poll": Class("virtio-poll", (VIRTIO,), {f"{VIRTIO}/parameters/poll_queues": 1}, ({"driver": "virtio-blk-pci"},)),
     "virtio-shared": Class("virtio-shared", (VIRTIO,), {f"{VIRTIO}/parameters/poll_queues": 0}, ({"driver": "virtio-blk-pci"},)),
+    "virtio-scsi": Class("virtio-scsi", (SCSI, "sd_mod"), {}, ({"driver": "virtio-scsi-pci"}, {"driver": "scsi-hd"})),
     "nvme-poll": Class("nvme-poll", (NVME,), {f"{NVME}/parameters/poll_queues": 1}, ({"driver": "nvme"},)),
     "nvme-reap": Class("nvme-reap", (NVME,), {f"{NVME}/parameters/poll_queues": 0}, ({"driver": "nvme"},)),
 }

@@ -253,6 +253,7 @@ class Panic(Guest):
             monitor.command("device_add", **device, id=f"{name}-{n}", bus=bus)
             bus = f"{name}-{n}.0"
         monitor.command("device_add", **disk, id=name, bus=bus, drive=name, serial=name)
+        self.mark(f"{name} plugged")
         return {}
 
     def on_ready(self, message: dict) -> dict:
