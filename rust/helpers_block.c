@@ -74,6 +74,14 @@ bool vfs_helper_bdev_translates_dma(struct block_device *bdev)
 	       is_swiotlb_force_bounce(&pci->dev);
 }
 
+/*
+ * Drivers take a spinlock_t, and pstore calls its backend with a raw spinlock held, which may not
+ * be nested so: on PREEMPT_RT a spinlock_t sleeps. In a panic it must not in any configuration,
+ * and does not, because whoever calls has made sure that nobody holds it. This says so to lockdep,
+ * and costs nothing without it.
+ */
+static DEFINE_WAIT_OVERRIDE_MAP(panic_lane_map, LD_WAIT_CONFIG);
+
 /* For a disk whose parent is a virtio device. */
 bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
 {
@@ -149,7 +157,9 @@ bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *b
 
 void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
 {
+	lock_map_acquire_try(&panic_lane_map);
 	irq->handler(number, irq->dev_id);
+	lock_map_release(&panic_lane_map);
 }
 
 struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n)
@@ -314,13 +324,19 @@ void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_devi
 unsigned char vfs_helper_mq_queue_rq(struct request *rq)
 {
 	struct blk_mq_queue_data data = { .rq = rq, .last = true };
+	blk_status_t status;
 
-	return (__force unsigned char)rq->q->mq_ops->queue_rq(rq->mq_hctx, &data);
+	lock_map_acquire_try(&panic_lane_map);
+	status = rq->q->mq_ops->queue_rq(rq->mq_hctx, &data);
+	lock_map_release(&panic_lane_map);
+	return (__force unsigned char)status;
 }
 
 void vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
 {
+	lock_map_acquire_try(&panic_lane_map);
 	hctx->queue->mq_ops->poll(hctx, NULL);
+	lock_map_release(&panic_lane_map);
 }
 
 void *vfs_helper_alloc_dma_pages(unsigned int order)
