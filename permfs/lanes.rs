@@ -14,11 +14,12 @@ use crate::{
 use kernel::{debugfs, fmt, prelude::*, sync::Arc};
 use permfs_core::{
     format::SECTORS_PER_BLOCK,
-    panic::{Collected, LaneInfo, LaneOp, PanicDevices, SlotState, VOLUMES},
-    volume::Volume,
+    panic::{
+        area::Area, Collected, LaneInfo, LaneOp, PanicDevices, SlotState, VolumeSlot, VOLUMES,
+    },
 };
 use vfs::{
-    block::lane::{at_panic, Area, Lane, Mode, Op},
+    block::lane::{self, at_panic, Lane, Mode, Op},
     kmsg::{Dump, Dumper, Reason},
 };
 
@@ -33,9 +34,19 @@ const fn none(why: &'static str) -> LaneInfo {
     }
 }
 
-/// Makes the lane of a volume, if there can be one, and tells the volume's slot and the log.
+/// The slot with `number`; none for [`NO_SLOT`](crate::engine::NO_SLOT).
+fn slot(number: u32) -> Option<&'static VolumeSlot> {
+    VOLUMES.slots().get(usize::try_from(number).ok()?)
+}
+
+/// Makes the lane of the volume in slot `number` to its panic area, if there can be one, and tells the slot
+/// and the log.
+///
+/// Not with the volume's lock held: a lane asks for the device's interrupts, and the lock of these is held
+/// by who allocates memory, which may evict an inode, which takes the volume's.
 pub(crate) fn open(
-    volume: &mut Volume<Disk>,
+    number: u32,
+    area: &Area,
     disk: &Disk,
     read_only: bool,
     id: &CStr,
@@ -43,7 +54,7 @@ pub(crate) fn open(
     let made = if read_only {
         Err(none("none:read-only"))
     } else {
-        make(volume, disk)
+        make(area, disk)
     };
     let info = match &made {
         Ok(lane) => LaneInfo {
@@ -53,7 +64,9 @@ pub(crate) fn open(
         },
         Err(none) => *none,
     };
-    volume.store().slot().set_lane(&info);
+    if let Some(slot) = slot(number) {
+        slot.set_lane(&info);
+    }
     pr_info!(
         "({id}): panic_lane={}, what is in flight is collected by {}\n",
         info.writes,
@@ -64,10 +77,9 @@ pub(crate) fn open(
     made.ok()
 }
 
-fn make(volume: &Volume<Disk>, disk: &Disk) -> Result<Lane, LaneInfo> {
-    let area = volume.panic_area();
+fn make(area: &Area, disk: &Disk) -> Result<Lane, LaneInfo> {
     let blocks = u64::from(area.slots) * u64::from(area.slot_blocks);
-    let sectors = Area {
+    let sectors = lane::Area {
         sector: area.start * SECTORS_PER_BLOCK,
         sectors: blocks * SECTORS_PER_BLOCK,
     };
@@ -87,8 +99,7 @@ fn make(volume: &Volume<Disk>, disk: &Disk) -> Result<Lane, LaneInfo> {
 
 /// The lane of the volume in slot `number` is not to be used any more, and may be dropped.
 pub(crate) fn close(number: u32) {
-    let at = usize::try_from(number).ok();
-    if let Some(slot) = at.and_then(|at| VOLUMES.slots().get(at)) {
+    if let Some(slot) = slot(number) {
         slot.set_lane(&GONE);
     }
 }

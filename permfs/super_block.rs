@@ -108,13 +108,10 @@ impl Mount {
     /// The volume is writable, and a panic may be recorded on it.
     #[cfg(permfs_panic)]
     fn open_lane(&self, sb: &SuperBlock<PermFs>) -> Result {
-        let disk = self.engine.disk();
-        let mut volume = self.engine.volume()?;
-        let lane = lanes::open(&mut volume, disk, false, sb.id());
-        let area = volume.panic_area();
-        drop(volume);
-        *self.lane.lock() = lane;
-        *self.pstore.lock() = Membership::new(self.engine.number(), area, disk)?;
+        let (disk, number) = (self.engine.disk(), self.engine.number());
+        let area = self.engine.volume()?.panic_area();
+        *self.lane.lock() = lanes::open(number, &area, disk, false, sb.id());
+        *self.pstore.lock() = Membership::new(number, area, disk)?;
         Ok(())
     }
 
@@ -265,9 +262,11 @@ impl FileSystem for PermFs {
         volume.store().set_discard(options.discard);
         survey_panic_area(&mut volume, sb.id());
         #[cfg(permfs_panic)]
-        let lane = lanes::open(&mut volume, &disk, sb.is_read_only(), sb.id());
+        let area = volume.panic_area();
         #[cfg(permfs_panic)]
-        let pstore = Membership::new(number, volume.panic_area(), &disk)?;
+        let lane = lanes::open(number, &area, &disk, sb.is_read_only(), sb.id());
+        #[cfg(permfs_panic)]
+        let pstore = Membership::new(number, area, &disk)?;
         let engine = Arc::pin_init(Engine::new(volume, disk, number), GFP_KERNEL)?;
         let name = CString::try_from_fmt(fmt!("{}", sb.id()))?;
         let quiescer = Arc::pin_init(Quiescer::new(engine.clone(), name), GFP_KERNEL)?;
