@@ -37,7 +37,9 @@ famine() {
 			'famine: begin: an object is refused, a page is refused' 'permfs-panic: v=1 rec=begin' 'permfs-panic: v=1 rec=end'; do
 			grep -q \"\$text\" /tmp/log || { echo \"not in the log: \$text\"; exit 1; }
 		done
-		$GUEST/panic-record.sh '.volumes_mounted == 1' '.outcome | .drained and .in_flight == 0 and .flush == \"ok\"' \
+		# A request that a stopped CPU had not handed to the driver yet is lost, with memory too.
+		$GUEST/panic-record.sh '.volumes_mounted == 1' '.outcome.flush == \"ok\"' \
+			'.volumes[0].drain.end | . == \"done\" or . == \"driver-empty\"' \
 			'.volumes[0].lane | .result == \"ok\" and .way == \"$way\"' || exit 1
 		umount /mnt && fsck.permfs -n $dev && $GUEST/kernel-is-quiet.sh"
 }
