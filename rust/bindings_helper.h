@@ -239,7 +239,7 @@ bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms
 unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs);
 bool vfs_helper_within_module(unsigned long addr, const struct module *mod);
 
-/* helpers_block.c */
+/* helpers_lane.c */
 struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);
 u64 vfs_helper_bdev_start_sector(struct block_device *bdev);
 bool vfs_helper_bdev_is_plain(struct block_device *bdev);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * As helpers_block.c, for SCSI disks. Nothing of SCSI's own modules is called: inline functions and
+ * As helpers_lane.c, for SCSI disks. Nothing of SCSI's own modules is called: inline functions and
  * fields of the public headers only, so that permfs.ko depends on none of them.
  */
 #include "bindings_helper.h"
