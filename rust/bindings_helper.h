@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What bindgen reads: the headers that the kernel's own bindings leave out, the constants whose macros it cannot
- * evaluate, and the prototypes of the wrappers round inline functions (helpers.c).
+ * evaluate, and the prototypes of the wrappers.
+ *
+ * Wrappers (helpers_*.c) are functions for what C has only as inline functions or macros. They decide nothing: the
+ * argument for each call stands at the Rust side.
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
@@ -105,7 +108,7 @@ enum vfs_scsi_outcome {
 	VFS_SCSI_FAILED,
 };
 
-/* helpers.c */
+/* helpers_fs.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
 void vfs_helper_sb_set_rdonly(struct super_block *sb);
 bool vfs_helper_sb_try_set_rdonly(struct super_block *sb);
@@ -119,9 +122,6 @@ void vfs_helper_sb_end_pagefault(struct super_block *sb);
 void vfs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len);
 bool vfs_helper_fs_type_idle(struct file_system_type *fst);
 void vfs_helper_fill_statfs(struct super_block *sb, struct kstatfs *buf, u64 fsid);
-
-struct kmem_cache *vfs_helper_kmem_cache_create(const char *name, unsigned int size, unsigned int align,
-						void (*ctor)(void *));
 void *vfs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
 
 void vfs_helper_set_nlink(struct inode *inode, unsigned int nlink);
@@ -170,34 +170,18 @@ size_t vfs_helper_iov_iter_count(const struct iov_iter *iter);
 void vfs_helper_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 struct file *vfs_helper_vmf_file(struct vm_fault *vmf);
 struct file *vfs_helper_get_file(struct file *file);
+
+/* helpers_iomap.c */
 loff_t vfs_helper_folio_end(const struct folio *folio);
 loff_t vfs_helper_last_written_block(struct inode *inode, loff_t pos, ssize_t written);
 loff_t vfs_helper_block_round_up(struct inode *inode, loff_t pos);
-
-void vfs_helper_spin_lock_init(spinlock_t *lock);
-unsigned long vfs_helper_spin_lock_irqsave(spinlock_t *lock);
-void vfs_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
-void vfs_helper_init_list_head(struct list_head *list);
-bool vfs_helper_list_empty(const struct list_head *list);
-void vfs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
-void vfs_helper_list_replace_init(struct list_head *from, struct list_head *to);
 struct iomap_ioend *vfs_helper_ioend_pop(struct list_head *list);
 struct iomap_ioend *vfs_helper_ioend_from_bio(struct bio *bio);
 void vfs_helper_bio_clear_complete_in_task(struct bio *bio);
 void vfs_helper_end_buffered_read(struct bio *bio);
 struct bio *vfs_helper_folio_range_bio(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len);
-void vfs_helper_cond_resched(void);
 
-void vfs_helper_init_work(struct work_struct *work, void (*func)(struct work_struct *));
-void vfs_helper_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *));
-struct delayed_work *vfs_helper_to_delayed_work(struct work_struct *work);
-bool vfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
-bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
-bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
-struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_active);
-
-void vfs_helper_init_completion(struct completion *x);
-
+/* helpers_block.c */
 struct block_device *vfs_helper_file_bdev(struct file *file);
 u64 vfs_helper_bdev_nr_bytes(struct block_device *bdev);
 unsigned int vfs_helper_bdev_logical_block_size(struct block_device *bdev);
@@ -215,27 +199,48 @@ void vfs_helper_bio_set_error(struct bio *bio, int error);
 int vfs_helper_bio_error(const struct bio *bio);
 bool vfs_helper_bio_is_read(const struct bio *bio);
 
+/* helpers_mm.c */
+struct kmem_cache *vfs_helper_kmem_cache_create(const char *name, unsigned int size, unsigned int align,
+						void (*ctor)(void *));
 unsigned int vfs_helper_memalloc_nofs_save(void);
 void vfs_helper_memalloc_nofs_restore(unsigned int flags);
 unsigned int vfs_helper_memalloc_noio_save(void);
 void vfs_helper_memalloc_noio_restore(unsigned int flags);
 
+/* helpers_work.c */
+void vfs_helper_spin_lock_init(spinlock_t *lock);
+unsigned long vfs_helper_spin_lock_irqsave(spinlock_t *lock);
+void vfs_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+void vfs_helper_init_list_head(struct list_head *list);
+bool vfs_helper_list_empty(const struct list_head *list);
+void vfs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
+void vfs_helper_list_replace_init(struct list_head *from, struct list_head *to);
+void vfs_helper_cond_resched(void);
+void vfs_helper_init_work(struct work_struct *work, void (*func)(struct work_struct *));
+void vfs_helper_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *));
+struct delayed_work *vfs_helper_to_delayed_work(struct work_struct *work);
+bool vfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
+bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
+bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
+struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_active);
+bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
+void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
+void vfs_helper_init_completion(struct completion *x);
+
+/* helpers_panic.c */
 bool vfs_helper_in_nmi(void);
 bool vfs_helper_in_hardirq(void);
 bool vfs_helper_in_softirq(void);
 bool vfs_helper_irqs_disabled(void);
 unsigned int vfs_helper_cpu(void);
-unsigned int vfs_helper_cpus_online(void);
 int vfs_helper_current_pid(void);
 void vfs_helper_current_comm(char *buf, size_t len);
 bool vfs_helper_kexec_crash_loaded(void);
+unsigned int vfs_helper_cpus_online(void);
 void vfs_helper_cpu_relax(void);
-
 struct task_struct *vfs_helper_current(void);
 struct task_struct *vfs_helper_get_current_task(void);
 bool vfs_helper_is_exiting(struct task_struct *task, bool was);
-void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
-bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
 unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs);
 bool vfs_helper_within_module(unsigned long addr, const struct module *mod);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * As helpers.c, for what the panic lane (block/lane.rs) needs of blk-mq and of interrupts. The
- * calls through a driver's pointers are one function each, so that a program which walks the panic
- * path can tell them apart: scripts/panic-allow.txt names them.
+ * Wrappers (see bindings_helper.h) for what the panic lane (block/lane.rs) needs of blk-mq and of
+ * interrupts. The calls through a driver's pointers are one function each, so that a program which
+ * walks the panic path can tell them apart: scripts/panic-allow.txt names them.
  */
 #include "bindings_helper.h"
 #include <linux/blk-integrity.h>
