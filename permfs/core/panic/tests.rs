@@ -2,7 +2,11 @@
 
 //! Tests of the panic path on a mock platform.
 
+mod breaker;
+mod deadline;
+mod deferred;
 mod disk;
+mod drain;
 mod handler;
 mod lane;
 mod line;

@@ -13,6 +13,9 @@ use std::{
     sync::Mutex, //
 };
 
+/// Nanoseconds of a millisecond.
+pub(super) const MS: u64 = 1_000_000;
+
 #[derive(Default)]
 pub(super) struct Log(pub(super) Mutex<Vec<String>>);
 
@@ -296,4 +299,24 @@ impl Record {
         }
         out
     }
+}
+
+/// The records of a kind.
+pub(super) fn of<'a>(records: &'a [Record], kind: &str) -> Vec<&'a Record> {
+    records.iter().filter(|r| r.kind == kind).collect()
+}
+
+/// The last record.
+pub(super) fn end(records: &[Record]) -> &Record {
+    records.last().expect("end")
+}
+
+/// Lines printed, in the log's words.
+pub(super) fn lines(world: &World) -> Vec<String> {
+    world.log.0.lock().unwrap().clone()
+}
+
+/// Nanoseconds that the handler took, by the mock's clock.
+pub(super) fn took(world: &World) -> u64 {
+    world.machine.clock.get() - 1_000_000
 }
