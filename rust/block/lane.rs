@@ -48,6 +48,7 @@ pub mod at_panic;
 mod flight;
 mod probe;
 mod queue;
+mod refusal;
 mod scsi;
 mod span;
 mod vectors;

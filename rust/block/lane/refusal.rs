@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a lane may not write now.
+
+use super::{
+    flight::{Flight, Phase},
+    queue::{HwQueue, Place},
+    scsi,
+    vectors::Call,
+    Mode, Shared, Way,
+};
+
+impl Shared {
+    /// Why the interrupt of `hw` cannot be called now, if it cannot.
+    fn vector_refusal(&self, hw: HwQueue) -> Option<&'static str> {
+        match hw.vector(&self.vectors).map(|v| v.state()) {
+            Some(Call::Called) => None,
+            Some(Call::InProgress) => Some("in-progress"),
+            Some(Call::Changed) | None => Some("vectors"),
+        }
+    }
+
+    /// virtio: the handlers hold the queues' locks, and which belongs to which queue is the driver's
+    /// secret.
+    pub(super) fn vectors_refusal(&self) -> Option<&'static str> {
+        let mut changed = false;
+        for vector in &self.vectors {
+            match vector.state() {
+                Call::InProgress => return Some("in-progress"),
+                Call::Changed => changed = true,
+                Call::Called => {}
+            }
+        }
+        (changed && self.mode != Mode::Force).then_some("vectors")
+    }
+
+    /// Why nothing may be written now, if so.
+    pub(super) fn refusal(&self, flight: &mut Flight) -> Option<&'static str> {
+        if let Way::None(reason) = self.writes {
+            return Some(reason.name());
+        }
+        if flight.phase == Phase::Dead {
+            return Some("deadline");
+        }
+        if self.queue.is_going() {
+            return Some("queue-frozen");
+        }
+        if self.queue.is_quiesced() {
+            return Some("queue-quiesced");
+        }
+        if self.queue.has_scheduler() && self.mode != Mode::Force {
+            return Some("scheduler");
+        }
+        let Some(hw) = self.queue.polled() else {
+            return Some("queue-shared");
+        };
+        if hw.is_stopped() {
+            return Some("queue-stopped");
+        }
+        let refusal = match self.writes {
+            Way::NvmeReap => self.vector_refusal(hw),
+            Way::VirtioShared => self.vectors_refusal(),
+            Way::VirtioScsi => {
+                // SAFETY: The way says that the disk's driver is sd.
+                let refusal = unsafe { scsi::refusal(&self.queue) };
+                refusal.or_else(|| self.vectors_refusal())
+            }
+            Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some("queue-shared"),
+            _ => None,
+        };
+        if refusal.is_some() || flight.granted || self.mode == Mode::Force {
+            return refusal;
+        }
+        let refusal = self.class_refusal(hw);
+        flight.granted = refusal.is_none();
+        refusal
+    }
+
+    /// The classes of [the module](super).
+    fn class_refusal(&self, hw: HwQueue) -> Option<&'static str> {
+        let place = Place::current();
+        match self.writes {
+            Way::NvmePoll if hw.has_requests() => Some("queue-shared"),
+            Way::VirtioPoll | Way::NvmePoll => {
+                let quiet = !self.takes_locks
+                    && !hw.is_newly_shared()
+                    && !hw.has_requests()
+                    && !self.queue.hw_queues().any(|hw| hw.is_stopped());
+                place.any_lock.filter(|_| !quiet)
+            }
+            _ if place.any_lock.is_some() => place.any_lock,
+            Way::VirtioShared | Way::VirtioScsi => place
+                .may_hold_irqsafe(!self.vectors.is_empty())
+                .then_some("in-block-layer"),
+            _ if place.may_hold_plain() => Some("in-block-layer"),
+            _ if hw.cpus() != 1 || hw.has_requests_in_driver() => Some("queue-shared"),
+            _ => None,
+        }
+    }
+}
