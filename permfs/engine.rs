@@ -11,7 +11,6 @@ use crate::{
     disk::Disk,
     fault::{self, Point},
 };
-use core::ops::{Deref, DerefMut};
 use kernel::{
     prelude::*,
     sync::{
@@ -22,7 +21,7 @@ use permfs_core::{device::BlockDevice, panic::VOLUMES, volume::Volume};
 use vfs::{
     new_poison_mutex,
     poison::{PoisonGuard, PoisonMutex},
-    scope::NoFs,
+    scope::{NoFs, NoFsGuard},
 };
 
 /// Number for a volume without a slot.
@@ -50,26 +49,7 @@ pub(crate) struct Engine {
 
 /// The volume's lock. Memory is allocated without entering the filesystem again while it is held:
 /// reclaim may evict an inode, and that takes this very lock.
-pub(crate) struct VolumeGuard<'a> {
-    // Unlocked first: fields drop in this order.
-    guard: PoisonGuard<'a, Volume<Disk>>,
-    _no_fs: NoFs,
-}
-
-impl Deref for VolumeGuard<'_> {
-    type Target = Volume<Disk>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.guard
-    }
-}
-
-impl DerefMut for VolumeGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        // Nothing in a `Volume` is pinned.
-        &mut self.guard
-    }
-}
+pub(crate) type VolumeGuard<'a> = NoFsGuard<PoisonGuard<'a, Volume<Disk>>>;
 
 impl Engine {
     /// `number` is that of the volume's slot, [`NO_SLOT`] if it has none: should a task die with one
@@ -93,11 +73,8 @@ impl Engine {
 
     /// Locks the volume. Errors: `EIO` if a task has died with it in its hands.
     pub(crate) fn volume(&self) -> Result<VolumeGuard<'_>> {
-        let no_fs = NoFs::enter();
-        Ok(VolumeGuard {
-            guard: self.volume.lock()?,
-            _no_fs: no_fs,
-        })
+        let scope = NoFs::enter();
+        Ok(scope.with(self.volume.lock()?))
     }
 
     /// Whether every change and every request fails from now on: the volume was shut down, or a task

@@ -8,7 +8,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Release},
-        Mutex,
+        Mutex, MutexGuard,
     },
 };
 use permfs_core::{
@@ -17,6 +17,7 @@ use permfs_core::{
 };
 use vfs::{
     inode::{IRef, Inode, Lookup, New},
+    scope::{NoFs, NoFsGuard},
     super_block::SuperBlock,
     time::Timespec,
 };
@@ -55,8 +56,11 @@ impl InodeData {
         })
     }
 
-    pub(crate) fn state(self: Pin<&Self>) -> kernel::sync::MutexGuard<'_, FileState> {
-        self.get_ref().state.lock()
+    /// Locks the file's state. Memory is allocated without entering the filesystem again while it is
+    /// held: reclaim may evict another inode, and that takes its state.
+    pub(crate) fn state(self: Pin<&Self>) -> NoFsGuard<MutexGuard<'_, FileState>> {
+        let scope = NoFs::enter();
+        scope.with(self.get_ref().state.lock())
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
 
 use crate::bindings;
+use core::ops::{Deref, DerefMut};
 
 pub(crate) use kernel::types::NotThreadSafe as NotThreadSafeMarker;
 
@@ -41,12 +42,43 @@ impl NoFs {
             _task: NotThreadSafe::new(),
         }
     }
+
+    /// The scope ends when the lock is given back that `guard` holds. Enter it before taking the lock.
+    pub fn with<G>(self, guard: G) -> NoFsGuard<G> {
+        NoFsGuard {
+            guard,
+            _scope: self,
+        }
+    }
 }
 
 impl Drop for NoFs {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::vfs_helper_memalloc_nofs_restore(self.flags) };
+    }
+}
+
+/// Guard of a lock that reclaim may take too, by evicting an inode or writing one back: while it lives,
+/// allocations of this task are in a [`NoFs`] scope.
+#[must_use = "the lock is given back when the guard is dropped"]
+pub struct NoFsGuard<G> {
+    // Unlocked first: fields drop in this order.
+    guard: G,
+    _scope: NoFs,
+}
+
+impl<G: Deref> Deref for NoFsGuard<G> {
+    type Target = G::Target;
+
+    fn deref(&self) -> &Self::Target {
+        &self.guard
+    }
+}
+
+impl<G: DerefMut> DerefMut for NoFsGuard<G> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.guard
     }
 }
 
