@@ -4,8 +4,8 @@
 //!
 //! # One word, one order
 //!
-//! Gate and count are the two halves of one atomic word: the upper 32 bits count who holds the gate
-//! closed, the lower 32 bits what is in flight. All changes of one word have one order, so for a
+//! Gate and count are the two halves of one atomic word: the upper 32 bits count who has closed
+//! the gate, the lower 32 bits what is in flight. All changes of one word have one order, so for a
 //! submission and a close there are two cases and no third:
 //!
 //! - the submission's add comes first: the value that [`Gate::close`] gets back has counted it;
@@ -72,14 +72,15 @@ impl Gate {
         self.word.fetch_sub(1u64, Release);
     }
 
-    /// Closes the gate and returns what was in flight at that moment. Closes nest.
+    /// Closes the gate for ever and returns what was in flight at that moment. Again may be: it is counted.
     pub fn close(&self) -> u32 {
         Self::count(self.word.fetch_add(CLOSER, Full))
     }
 
-    /// Takes back one [`Gate::close`]. A gate closed for a panic is never opened again.
-    pub fn open(&self) {
-        self.word.fetch_sub(CLOSER, Release);
+    /// How often it was closed.
+    #[cfg(test)]
+    pub(super) fn closes(&self) -> u64 {
+        self.word.load(Acquire) / CLOSER
     }
 
     /// Whether submissions are refused now.

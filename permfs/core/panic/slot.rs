@@ -39,7 +39,7 @@ pub enum SlotState {
     Unmounting,
     /// The volume has failed and refuses changes.
     Failed,
-    /// Let go with I/O still counted: never used again.
+    /// Let go with I/O still counted, or with its gate closed: never used again.
     Retired,
 }
 
@@ -232,11 +232,12 @@ impl VolumeSlot {
         true
     }
 
-    /// Gives the slot back, unless I/O is still counted in it: its completion would then be counted
-    /// against the next volume.
+    /// Gives the slot back, unless I/O is still counted in it, whose completion would be counted against
+    /// the next volume, or an oops has closed its gate, which no volume opens again. An oops that comes
+    /// later than this look makes the slot [`SlotState::Failed`], and nobody claims it then either.
     pub(super) fn release(&self) {
         self.lane.store(NO_LANE, Release);
-        if self.gate.in_flight() == 0 {
+        if self.gate.in_flight() == 0 && !self.gate.is_closed() {
             self.set_state(SlotState::Free);
         } else {
             self.set_state(SlotState::Retired);

@@ -25,13 +25,27 @@ fn a_closed_gate_refuses_and_counts_nothing() {
 }
 
 #[test]
-fn closes_nest() {
+fn a_gate_stays_closed() {
     let gate = Gate::new();
-    assert_eq!((gate.close(), gate.close()), (0, 0));
-    gate.open();
-    assert!(gate.begin().is_err());
-    gate.open();
-    assert!(gate.begin().is_ok());
+    assert_eq!((gate.close(), gate.close(), gate.closes()), (0, 0, 2));
+    assert!(gate.begin().is_err() && gate.is_closed());
+}
+
+#[test]
+fn a_slot_that_an_oops_has_closed_is_nobodys_again() {
+    let table = table();
+    for mounting in [true, false] {
+        let guard = SlotGuard::claim_in(table, b"vda", &[0; 16]);
+        let slot = guard.slot().expect("free slots");
+        if !mounting {
+            guard.mounted();
+        }
+        slot.gate().close();
+        drop(guard);
+        assert_eq!(slot.state(), SlotState::Retired);
+        let next = SlotGuard::claim_in(table, b"vda", &[0; 16]);
+        assert!(next.gate().begin().is_ok(), "open for whoever comes next");
+    }
 }
 
 /// The law of the gate: after `close`, at most what it returned is ever submitted still.
