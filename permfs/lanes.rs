@@ -120,6 +120,10 @@ impl PanicDevices for Lanes {
         }
     }
 
+    fn is_blocked(&self, lane: u32) -> bool {
+        at_panic::is_blocked(lane)
+    }
+
     fn refusal(&self, lane: u32) -> Option<&'static str> {
         at_panic::refusal(lane)
     }

@@ -48,7 +48,12 @@ pub trait PanicDevices {
     /// One round over all queues of the lane's device, in which completions are collected.
     fn collect(&self, lane: u32) -> Collected;
 
-    /// Why the lane must not write in this context, now; a word for panic lines.
+    /// Whether the lane must not write now because of what others have in flight, and could once that has
+    /// been collected.
+    fn is_blocked(&self, lane: u32) -> bool;
+
+    /// Why the lane must not write in this context, now; a word for panic lines. Once it may, what other
+    /// lanes submit to the same queue does not change that.
     fn refusal(&self, lane: u32) -> Option<&'static str>;
 
     /// Copies `bytes` into the buffer. False if they do not fit there.

@@ -4,7 +4,8 @@
 //!
 //! The gate is closed for all volumes at once. The drain collects completions, by polling or reaping, from
 //! every volume in turn: a device that never completes anything costs the others nothing but time,
-//! of which the drain gets half.
+//! of which the drain gets half. Volumes with nothing in flight are asked too: what others have in flight
+//! on the same device may keep the lane from writing, and completes by this alone.
 
 use super::{
     deadline::FOR_DRAIN, progress::DrainEnd, Collected, Deadline, Flush, PanicDevices,
@@ -25,8 +26,9 @@ impl PanicQuiesce {
 }
 
 /// Drains the volumes whose gates were closed by [`PanicQuiesce::panic_freeze`]: collects completions
-/// from all of them in turn until nothing is in flight, nothing more can complete, or half of the deadline is
-/// over. What is in flight then is given up, and counted as lost in each volume's slot.
+/// from all of them in turn until nothing is in flight and nobody else is in the lane's way, nothing more can
+/// complete, or half of the deadline is over. What is in flight then is given up, and counted as lost in each
+/// volume's slot.
 pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
     volumes: &VolumeTable,
     devices: &D,
@@ -37,7 +39,7 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
     let mut waiting = 0u32;
     for (bit, slot) in bits(volumes) {
         let end = match (slot.gate().in_flight(), slot.lane()) {
-            (0, _) => DrainEnd::Done,
+            (0, None) => DrainEnd::Done,
             (_, None) => DrainEnd::NoWay,
             (_, Some(_)) => {
                 waiting |= bit;
@@ -52,11 +54,9 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
             if waiting & bit == 0 {
                 continue;
             }
-            let end = match slot.lane().map(|lane| devices.collect(lane)) {
-                _ if slot.gate().in_flight() == 0 => Some(DrainEnd::Done),
-                None | Some(Collected::NoWay) => Some(DrainEnd::NoWay),
-                Some(Collected::DriverEmpty) => Some(DrainEnd::DriverEmpty),
-                Some(Collected::More) => None,
+            let end = match slot.lane() {
+                Some(lane) => collect(devices, slot, lane),
+                None => Some(DrainEnd::NoWay),
             };
             let progress = slot.progress();
             progress.set_drain_us(micros(begin, machine.now_ns()));
@@ -68,15 +68,33 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
         machine.relax();
     }
     let mut in_flight = volumes.overflow().in_flight();
-    for slot in volumes.slots() {
+    for (bit, slot) in bits(volumes) {
         let lost = slot.gate().in_flight();
         slot.progress().set_lost(lost);
+        if lost == 0 && waiting & bit != 0 {
+            // It was others that did not complete.
+            slot.progress().set_drain_end(DrainEnd::Done);
+        }
         in_flight = in_flight.saturating_add(lost);
     }
     PanicQuiesceResult {
         drained: in_flight == 0,
         in_flight,
         flush_issued: Flush::NotAttempted,
+    }
+}
+
+/// One round for a volume; how its drain ends, if it does.
+fn collect<D: PanicDevices>(devices: &D, slot: &VolumeSlot, lane: u32) -> Option<DrainEnd> {
+    let collected = devices.collect(lane);
+    if slot.gate().in_flight() == 0 {
+        let waits = matches!(collected, Collected::More) && devices.is_blocked(lane);
+        return (!waits).then_some(DrainEnd::Done);
+    }
+    match collected {
+        Collected::NoWay => Some(DrainEnd::NoWay),
+        Collected::DriverEmpty => Some(DrainEnd::DriverEmpty),
+        Collected::More => None,
     }
 }
 

@@ -112,12 +112,18 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
     }
 
     /// Begins the records of all volumes; those without a lane say why.
+    ///
+    /// All are asked whether they may before the first one submits: to another lane on the same queue that
+    /// request would be somebody else's.
     pub(super) fn begin(&self) {
         for slot in self.volumes.slots() {
             match self.lane(slot) {
-                Some(lane) => lane.begin(),
+                Some(lane) => lane.ask(),
                 None => refuse(slot),
             }
+        }
+        for lane in self.all() {
+            lane.read_head();
         }
     }
 
@@ -186,14 +192,27 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
         self.progress().sequence()
     }
 
-    /// Begins the record: asks whether it may, and for the head of the slot.
+    /// Begins another record.
     pub(super) fn begin(&self) {
-        let progress = self.progress();
+        self.ask();
+        self.read_head();
+    }
+
+    /// Whether a record may be written; if not, that is its result.
+    fn ask(&self) {
         if self.area.capacity() == 0 {
-            return progress.set_result(LaneResult::Refused, AREA_SMALL);
+            self.progress().set_result(LaneResult::Refused, AREA_SMALL);
+        } else if let Some(why) = self.devices.refusal(self.number) {
+            self.progress()
+                .set_result(LaneResult::Refused, why.as_bytes());
         }
-        if let Some(why) = self.devices.refusal(self.number) {
-            return progress.set_result(LaneResult::Refused, why.as_bytes());
+    }
+
+    /// Begins the record, if it may be written, with the head of the slot.
+    fn read_head(&self) {
+        let progress = self.progress();
+        if progress.result() != LaneResult::None {
+            return;
         }
         progress.set_sequence(self.slot.take_sequence());
         let read = LaneOp::Read {

@@ -13,4 +13,5 @@ mod line;
 mod log;
 mod mock;
 mod oops;
+mod shared;
 mod slots;

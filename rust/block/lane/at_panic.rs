@@ -76,7 +76,14 @@ pub fn collect(lane: u32) -> Collected {
     }
 }
 
-/// Why the lane may not write, here and now; none if it may.
+/// Whether the lane may not write now because of what others have in flight, and may once that has
+/// been collected.
+pub fn is_blocked(lane: u32) -> bool {
+    Entered::new(lane).is_some_and(|mut entered| entered.with(|shared, _| shared.is_blocked()))
+}
+
+/// Why the lane may not write, here and now; none if it may. Once it may, what other lanes submit to
+/// its queue does not change that.
 pub fn refusal(lane: u32) -> Option<&'static str> {
     match Entered::new(lane) {
         Some(mut entered) => entered.with(|shared, flight| shared.refusal(flight)),
@@ -164,7 +171,7 @@ impl Shared {
             let place = Place::current();
             let refused = match self.collects {
                 Way::NvmeReap => place.any_lock.is_some(),
-                _ => place.any_lock.is_some() || place.may_hold_irqsafe(!self.vectors.is_empty()),
+                _ => place.any_lock.is_some() || self.may_hold_irqsafe(&place),
             };
             if refused && self.mode != Mode::Force {
                 return Collected::NoWay;

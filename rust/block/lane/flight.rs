@@ -2,7 +2,7 @@
 
 //! The one request of a lane, and sending it.
 
-use super::{queue::HwQueue, scsi, Op, Shared, Span, Way};
+use super::{queue::HwQueue, refusal::QUEUE_SHARED, scsi, Op, Shared, Span, Way};
 use crate::bindings;
 use core::{ffi::c_void, ptr};
 use kernel::{
@@ -176,7 +176,7 @@ impl Shared {
         if hw.is_none() {
             // Not the queue that was judged. It is not given back, for that would take locks.
             flight.phase = Phase::Dead;
-            return Err("queue-shared");
+            return Err(QUEUE_SHARED);
         }
         // INVARIANT: Ours, and of `hw` by the comparison.
         (flight.request, flight.hw) = (rq, hw);

@@ -206,7 +206,7 @@ impl HwQueue {
 /// A spinlock that is held counts as a reason not to preempt, so that with no more of these than
 /// `panic()` adds, this CPU holds none. With more it may hold one of the driver's:
 ///
-/// - an irq-safe one: a task that submits. An interrupt cannot have come between, and holds one
+/// - an irq-safe one: a task that submits, or polls. An interrupt cannot have come between, and holds one
 ///   itself only in the device's own handler, which is then in progress;
 /// - a plain one: a task that submits, be it interrupted or not; or a softirq.
 pub(super) struct Place {
@@ -247,7 +247,12 @@ impl Place {
         }
     }
 
-    /// Whether this CPU may hold an irq-safe lock of a driver whose interrupt handlers are `known`
+    /// Whether a task has called `panic()` with any spinlock held.
+    pub(super) fn task_holds_lock(&self) -> bool {
+        self.locked && !self.interrupt
+    }
+
+    /// Whether this CPU, if it does not poll, may hold an irq-safe lock of a driver whose interrupt handlers are `known`
     /// not to be in progress.
     pub(super) fn may_hold_irqsafe(&self, known: bool) -> bool {
         self.locked && if self.interrupt { !known } else { self.submits }

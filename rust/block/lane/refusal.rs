@@ -10,6 +10,9 @@ use super::{
     Mode, Shared, Way,
 };
 
+pub(super) const QUEUE_SHARED: &str = "queue-shared";
+const IN_BLOCK_LAYER: &str = "in-block-layer";
+
 impl Shared {
     /// Why the interrupt of `hw` cannot be called now, if it cannot.
     fn vector_refusal(&self, hw: HwQueue) -> Option<&'static str> {
@@ -52,7 +55,7 @@ impl Shared {
             return Some("scheduler");
         }
         let Some(hw) = self.queue.polled() else {
-            return Some("queue-shared");
+            return Some(QUEUE_SHARED);
         };
         if hw.is_stopped() {
             return Some("queue-stopped");
@@ -65,7 +68,7 @@ impl Shared {
                 let refusal = unsafe { scsi::refusal(&self.queue) };
                 refusal.or_else(|| self.vectors_refusal())
             }
-            Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some("queue-shared"),
+            Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some(QUEUE_SHARED),
             _ => None,
         };
         if refusal.is_some() || flight.granted || self.mode == Mode::Force {
@@ -76,24 +79,44 @@ impl Shared {
         refusal
     }
 
+    /// Whether a request of somebody else's keeps the lane from its queue, which [`Self::collect`] may
+    /// complete.
+    pub(super) fn is_blocked(&self) -> bool {
+        let own = self.queue.polled();
+        self.writes == Way::NvmeReap && own.is_some_and(|hw| hw.has_requests_in_driver())
+    }
+
+    /// Whether this CPU may hold an irq-safe lock of the driver's.
+    pub(super) fn may_hold_irqsafe(&self, place: &Place) -> bool {
+        // A task that polls completes requests with its queue's lock held, and nothing marks it.
+        let polls = |hw: HwQueue| hw.is_polled() && hw.has_requests();
+        place.may_hold_irqsafe(!self.vectors.is_empty())
+            || place.task_holds_lock() && self.queue.hw_queues().any(polls)
+    }
+
     /// The classes of [the module](super).
     fn class_refusal(&self, hw: HwQueue) -> Option<&'static str> {
         let place = Place::current();
         match self.writes {
-            Way::NvmePoll if hw.has_requests() => Some("queue-shared"),
-            Way::VirtioPoll | Way::NvmePoll => {
+            Way::NvmePoll if hw.has_requests() => Some(QUEUE_SHARED),
+            Way::VirtioPoll | Way::NvmePoll if place.any_lock.is_some() => {
                 let quiet = !self.takes_locks
                     && !hw.is_newly_shared()
                     && !hw.has_requests()
                     && !self.queue.hw_queues().any(|hw| hw.is_stopped());
                 place.any_lock.filter(|_| !quiet)
             }
+            // Its lock is that of those who poll, and of nobody else.
+            Way::VirtioPoll => {
+                (place.task_holds_lock() && hw.has_requests()).then_some(IN_BLOCK_LAYER)
+            }
+            Way::NvmePoll => None,
             _ if place.any_lock.is_some() => place.any_lock,
-            Way::VirtioShared | Way::VirtioScsi => place
-                .may_hold_irqsafe(!self.vectors.is_empty())
-                .then_some("in-block-layer"),
-            _ if place.may_hold_plain() => Some("in-block-layer"),
-            _ if hw.cpus() != 1 || hw.has_requests_in_driver() => Some("queue-shared"),
+            Way::VirtioShared | Way::VirtioScsi => {
+                self.may_hold_irqsafe(&place).then_some(IN_BLOCK_LAYER)
+            }
+            _ if place.may_hold_plain() => Some(IN_BLOCK_LAYER),
+            _ if hw.cpus() != 1 || hw.has_requests_in_driver() => Some(QUEUE_SHARED),
             _ => None,
         }
     }

@@ -8,12 +8,7 @@ context=$1
 # pci DISK: the folder of the PCI function that it is on.
 pci() { realpath "$(realpath "/sys/block/$1")/../../.."; }
 
-# The first controller gets a poll queue; the parameter holds for those that are bound from now on.
-first=$(basename "$(pci nvme0n1)")
-echo 1 >/sys/module/nvme/parameters/poll_queues
-echo "$first" >/sys/bus/pci/drivers/nvme/unbind
-echo "$first" >/sys/bus/pci/drivers/nvme/bind
-for _ in {1..100}; do [ -b /dev/nvme0n1 ] && break; sleep 0.05; done
+"$(dirname "$0")/nvme-poll-queue.sh" nvme0n1
 # A disk with one queue has a scheduler; vdd keeps it.
 echo none | tee /sys/block/{vdc,nvme2n1}/queue/scheduler >/dev/null
 grep -q '\[mq-deadline\]' /sys/block/vdd/queue/scheduler

@@ -147,6 +147,9 @@ impl PanicDevices for &Lane {
         self.gate.end();
         Collected::DriverEmpty
     }
+    fn is_blocked(&self, _: u32) -> bool {
+        false
+    }
     fn refusal(&self, _: u32) -> Option<&'static str> {
         None
     }

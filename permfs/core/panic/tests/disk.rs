@@ -93,6 +93,11 @@ pub(super) struct Disk {
     pub(super) collects: Option<u32>,
     /// In-flight requests that the driver does not have: they never complete.
     pub(super) not_in_driver: u32,
+    /// Rounds of collecting until somebody else's requests are out of the lane's way.
+    pub(super) blocked: u32,
+    /// The queue that the lane submits to. With a request of another lane on it, one that was never asked
+    /// for its refusal before must not write.
+    pub(super) queue: Option<u32>,
 }
 
 pub(super) const UUID: [u8; 16] = [0xab; 16];
@@ -127,6 +132,8 @@ impl Disk {
             refusal: None,
             collects: Some(1),
             not_in_driver: 0,
+            blocked: 0,
+            queue: None,
         }
     }
 
@@ -161,6 +168,7 @@ pub(super) struct MockLane {
     slot: &'static VolumeSlot,
     buffer: RefCell<Vec<u8>>,
     request: RefCell<Option<Request>>,
+    granted: Cell<bool>,
     pub(super) polls: Cell<u32>,
     pub(super) rounds: Cell<u32>,
     pub(super) flushes: Cell<u32>,
@@ -192,6 +200,7 @@ impl Devices {
             // Not zero, as a lane's buffer need not be.
             buffer: RefCell::new(vec![0x5a; slot_bytes]),
             request: RefCell::new(None),
+            granted: Cell::new(false),
             polls: Cell::new(0),
             rounds: Cell::new(0),
             flushes: Cell::new(0),
@@ -256,15 +265,28 @@ impl PanicDevices for &Devices {
         };
         let in_driver = (lane.slot.gate().in_flight()).saturating_sub(lane.disk.not_in_driver);
         (0..n.min(in_driver)).for_each(|_| lane.slot.gate().end());
-        if in_driver <= n {
+        if in_driver <= n && lane.rounds.get() >= lane.disk.blocked {
             Collected::DriverEmpty
         } else {
             Collected::More
         }
     }
 
-    fn refusal(&self, lane: u32) -> Option<&'static str> {
-        self.lane(lane).disk.refusal
+    fn is_blocked(&self, lane: u32) -> bool {
+        let lane = self.lane(lane);
+        lane.rounds.get() < lane.disk.blocked
+    }
+
+    fn refusal(&self, number: u32) -> Option<&'static str> {
+        let lane = self.lane(number);
+        let on_queue =
+            |other: &&MockLane| other.disk.queue.is_some_and(|q| Some(q) == lane.disk.queue);
+        let mut others = self.lanes.iter().filter(on_queue);
+        let shared = others.any(|other| other.request.borrow().is_some()) && !lane.granted.get();
+        let refused = lane.disk.refusal;
+        let refused = refused.or((shared || self.is_blocked(number)).then_some("queue-shared"));
+        lane.granted.set(refused.is_none());
+        refused
     }
 
     fn stage(&self, lane: u32, at: usize, bytes: &[u8]) -> bool {
@@ -282,6 +304,7 @@ impl PanicDevices for &Devices {
     fn submit(&self, lane: u32, op: LaneOp) -> Result<(), &'static str> {
         let lane = self.lane(lane);
         assert!(lane.request.borrow().is_none(), "two requests at once");
+        assert!(lane.granted.get(), "not asked for its refusal");
         if let Some((refused, why)) = lane.disk.refuses {
             if refused == kind(&op) {
                 return Err(why);

@@ -69,6 +69,9 @@ impl PanicDevices for NoLanes {
     fn collect(&self, lane: u32) -> Collected {
         unreachable!("lane {lane}")
     }
+    fn is_blocked(&self, lane: u32) -> bool {
+        unreachable!("lane {lane}")
+    }
     fn refusal(&self, lane: u32) -> Option<&'static str> {
         unreachable!("lane {lane}")
     }
