@@ -278,6 +278,11 @@ void vfs_helper_free_pages(void *addr, unsigned int order);
 bool vfs_helper_current_does_io(void);
 int vfs_helper_preempt_depth(void);
 
+/* helpers_pstore.c */
+struct vfs_held_inodes;
+struct vfs_held_inodes *vfs_helper_hold_inodes(struct super_block *sb);
+void vfs_helper_release_inodes(struct vfs_held_inodes *held);
+
 /* helpers_scsi.c */
 enum vfs_scsi_state vfs_helper_scsi_state(struct request_queue *q);
 void vfs_helper_scsi_prepare_at_panic(struct request_queue *q);

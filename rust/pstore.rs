@@ -307,9 +307,19 @@ impl<B: Backend> PinnedDrop for Registration<B> {
     // - *open* and *read*: from `pstore_register()`, which is over; from pstore's work, which
     //   `pstore_unregister()` flushes; and when a super block of pstore is made, which by [`Filesystem`]
     //   was before the registration.
+    //
+    // `pstore_put_backend_records()` removes each record's file, whose inode frees what pstore keeps of
+    // the record as it goes, and then writes to that. So the inodes are made to go later.
     fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the invariant of `Filesystem` the mount is there, and keeps its super block.
+        let held = unsafe {
+            let sb = (*self.filesystem.mount.as_ptr()).mnt_sb;
+            bindings::vfs_helper_hold_inodes(sb)
+        };
         // SAFETY: By *registered*.
         unsafe { bindings::pstore_unregister(self.info.get()) };
+        // SAFETY: Once, and the super block is still there.
+        unsafe { bindings::vfs_helper_release_inodes(held) };
     }
 }
 
