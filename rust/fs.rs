@@ -199,6 +199,19 @@ impl<T: Complete> Registration<T> {
     }
 }
 
+/// Whether a module is being removed by force, with references to it that somebody holds.
+///
+/// # Safety
+///
+/// `module` is a module, not removed yet.
+unsafe fn is_forced_out(module: *mut bindings::module) -> bool {
+    // SAFETY: By the contract. A module that goes unforced has a count of -1.
+    unsafe {
+        (&raw const (*module).state).read_volatile() == bindings::module_state_MODULE_STATE_GOING
+            && bindings::module_refcount(module) > 0
+    }
+}
+
 #[pinned_drop]
 impl<T: FileSystem> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
@@ -208,11 +221,11 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
         // SAFETY: As above. Nobody finds the type by its name from here on.
         unsafe { bindings::unregister_filesystem(fst) };
 
-        // A super block holds a reference on the module, so that at module exit there is none. A
-        // registration that is dropped earlier (a later step of module init failed) may still have
-        // some: rather hang than free what they use.
+        // A super block holds a reference on the module, so that at module exit there is none. But a
+        // later step of module init may have failed, or the removal was forced (`rmmod -f`): rather
+        // hang than free what they use.
         // SAFETY: `fst` is still valid.
-        while !unsafe { bindings::vfs_helper_fs_type_idle(fst) } {
+        while unsafe { !bindings::vfs_helper_fs_type_idle(fst) || is_forced_out((*fst).owner) } {
             kernel::pr_warn_once!(
                 "{}: waiting for mounts that outlive their registration\n",
                 T::NAME

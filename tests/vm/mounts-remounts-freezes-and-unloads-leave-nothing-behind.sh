@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A volume is mounted twice, remounted, frozen and thawed, told to discard, mounted over and over; then the module goes and
-# comes again, and nothing of it is left in the kernel.
+# comes again, also by force, and nothing of it is left in the kernel.
 . "$(dirname "$0")/lib.sh"
 
 vm_status 0 --disk 256M,discard=unmap --disk 128M -- "
@@ -58,5 +58,16 @@ vm_status 0 --disk 256M,discard=unmap --disk 128M -- "
 		insmod \$PERMFS_KO || failed=1
 		mount -t permfs /dev/vda /mnt/a && touch /mnt/a/copy-10/new && umount /mnt/a || failed=1
 	done
+	mount -t permfs /dev/vda /mnt/a
+	exec 5>/mnt/a/held
+	rmmod -f permfs &
+	sleep 1
+	holds 'a forced unload waits' 'grep -q \"^permfs .* Unloading\" /proc/modules'
+	holds 'what is open goes on' 'echo kept >&5 && sync -d /mnt/a/held'
+	exec 5>&-
+	holds 'until the volume is unmounted' 'umount /mnt/a && wait \$! && ! grep permfs /proc/modules /proc/slabinfo'
+	holds 'and pstore has no backend' '[ \"\$(cat /sys/module/pstore/parameters/backend)\" = \"(null)\" ]'
+	insmod \$PERMFS_KO && mount -t permfs /dev/vda /mnt/a || failed=1
+	holds 'with all that was written' '[ \$(cat /mnt/a/held) = kept ] && umount /mnt/a && fsck.permfs -n /dev/vda'
 	rmmod permfs
 	[ \$failed = 0 ] && $GUEST/kernel-is-quiet.sh"
