@@ -22,7 +22,7 @@
 //!
 //! | way | locks that submitting and collecting take | where it writes |
 //! | --- | --- | --- |
-//! | `virtio-poll` | the queue's `vq->lock`, irq-safe, nobody else's | everywhere; in an NMI only if the driver neither allocates nor translates |
+//! | `virtio-poll` | the queue's `vq->lock`, irq-safe, of those who poll | not out of a task with a spinlock while somebody's request is on the queue; in an NMI only if none is, and the driver neither allocates nor translates |
 //! | `virtio-shared` | `vq->lock`, irq-safe, which this CPU may hold | not in an NMI; not out of the block layer; not inside of the queue's interrupt |
 //! | `virtio-scsi` | `vq_lock`, the same | as `virtio-shared`; not while SCSI's host or device would not take a command at once |
 //! | `nvme-poll` | `sq_lock`, `cq_poll_lock`, plain | everywhere if no request of anybody's is on the poll queue; in an NMI only without DMA translation |
