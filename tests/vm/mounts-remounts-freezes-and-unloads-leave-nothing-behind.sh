@@ -63,7 +63,7 @@ vm_status 0 --disk 256M,discard=unmap --disk 128M -- "
 	rmmod -f permfs &
 	sleep 1
 	holds 'a forced unload waits' 'grep -q \"^permfs .* Unloading\" /proc/modules'
-	holds 'what is open goes on' 'echo kept >&5 && sync -d /mnt/a/held'
+	holds 'what is open goes on' 'echo kept | dd conv=fsync status=none >&5'
 	exec 5>&-
 	holds 'until the volume is unmounted' 'umount /mnt/a && wait \$! && ! grep permfs /proc/modules /proc/slabinfo'
 	holds 'and pstore has no backend' '[ \"\$(cat /sys/module/pstore/parameters/backend)\" = \"(null)\" ]'
