@@ -29,7 +29,7 @@
 //! | `nvme-reap` | `sq_lock`, plain | on a queue of this CPU alone, on which the driver holds no request of anybody's; not in an NMI, not out of the block layer, not while the handler is in progress |
 //!
 //! *Out of the block layer* means: the panic came from inside of an interrupt, or from a task that
-//! is submitting or a worker, and a spinlock is held on this CPU. That no spinlock is held is
+//! is submitting, may be polling, or is a worker, and a spinlock is held on this CPU. That no spinlock is held is
 //! known where the kernel counts them (`CONFIG_PREEMPT_COUNT`); where it does not, one is taken to
 //! be held.
 //!

@@ -88,10 +88,12 @@ impl Shared {
 
     /// Whether this CPU may hold an irq-safe lock of the driver's.
     pub(super) fn may_hold_irqsafe(&self, place: &Place) -> bool {
-        // A task that polls completes requests with its queue's lock held, and nothing marks it.
+        // A task that polls completes requests with its queue's lock held, and nothing marks it; nor
+        // the thread of an interrupt, which is what the handlers may be that were not found.
+        let known = !self.vectors.is_empty();
         let polls = |hw: HwQueue| hw.is_polled() && hw.has_requests();
-        place.may_hold_irqsafe(!self.vectors.is_empty())
-            || place.task_holds_lock() && self.queue.hw_queues().any(polls)
+        place.may_hold_irqsafe(known)
+            || place.task_holds_lock() && (!known || self.queue.hw_queues().any(polls))
     }
 
     /// The classes of [the module](super).
