@@ -60,7 +60,7 @@ vm_status 0 --disk 256M,discard=unmap --disk 128M -- "
 	done
 	mount -t permfs /dev/vda /mnt/a
 	exec 5>/mnt/a/held
-	rmmod -f permfs &
+	rmmod -f permfs 5>&- &
 	sleep 1
 	holds 'a forced unload waits' 'grep -q \"^permfs .* Unloading\" /proc/modules'
 	holds 'what is open goes on' 'echo kept | dd conv=fsync status=none >&5'
