@@ -9,6 +9,7 @@ import subprocess
 import uuid
 
 import logwrites
+import witness
 from machine import REPO, Event, Machine
 from space import Cell
 
@@ -24,7 +25,6 @@ NULL_BLK_NS = 500_000_000
 SETUP_SECONDS = 150
 PANIC_SECONDS = 45
 # What QEMU tells when the machine has come to its end. It is paused then, not gone: its disk is still to be asked.
-NVME_FLUSH = "pci_nvme_flush_ns"
 ENDS = ("SHUTDOWN", "WATCHDOG")
 PANIC_TIMEOUT = {"watchdog": 0, "once": 1, "now": -1}
 
@@ -59,11 +59,13 @@ KINDS = {
 
 @dataclasses.dataclass
 class Disk:
-    """What the disk had seen at a moment: bytes of its log, and the flushes and writes that the guest asked it for."""
+    """What the disk had seen at a moment: bytes of its log and of its trace; flushes that were done and that failed, by QEMU's
+    own count (none: its NVMe controller does not count them)."""
 
     log_bytes: int
-    flushes: int
-    writes: int
+    trace_bytes: int
+    flushes: int | None
+    failed: int | None
 
 
 @dataclasses.dataclass
@@ -83,6 +85,8 @@ class Seen:
     record: dict | None = None
     log: list[logwrites.Entry] = dataclasses.field(default_factory=list)
     mark: int = 0
+    requests: list[witness.Request] = dataclasses.field(default_factory=list)
+    layout: dict | None = None
     area: dict | None = None
     volume: dict | None = None
     pstore: dict | None = None
@@ -185,8 +189,7 @@ class Boot:
             args += [kind.bus, ",".join(disk), "--panic-timeout", str(PANIC_TIMEOUT[self.now.cell.end])]
             for word in kind.append:
                 args += ["--append", word]
-            if kind.bus == "--nvme":
-                args += ["--qemu", f"-trace enable={NVME_FLUSH} -D {self.now.folder}/trace"]
+            args += ["--qemu", witness.arguments(kind.bus, self.now.folder / "trace")]
         if self.before:
             args += ["--disk", str(self.before.image)]
         return [*args, "--", "python3 /run/permfs/files/guest/agent.py"]
@@ -275,33 +278,37 @@ class Boot:
     def disk(self) -> Disk:
         stats = next(d["stats"] for d in self.machine.monitor.command("query-blockstats")
                      if d.get("device") == self.now.kind.drive)
-        flushes = stats["flush_operations"]
-        if self.now.kind.bus == "--nvme":
-            # QEMU's NVMe controller does not count flushes; it traces them.
-            flushes = (self.now.folder / "trace").read_text().count(NVME_FLUSH)
-        return Disk((self.now.folder / "disk.log").stat().st_size, flushes, stats["wr_operations"])
+        counts = self.now.kind.bus != "--nvme"
+        return Disk((self.now.folder / "disk.log").stat().st_size, (self.now.folder / "trace").stat().st_size,
+                    stats["flush_operations"] if counts else None, stats["failed_flush_operations"] if counts else None)
 
 
 def after(seen: Seen) -> None:
     """Makes what the next boot gets: the disk, without anything that its cache might have lost."""
     log_path = seen.folder / "disk.log"
-    seen.mark = len(logwrites.read(log_path, seen.at_ready.log_bytes)) if seen.at_ready else 0
+    # What has panicked, was ready before.
+    seen.mark = len(logwrites.read(log_path, seen.at_ready.log_bytes))
+    seen.requests = witness.read(seen.folder / "trace", seen.at_ready.trace_bytes)
+    witness.tell_failed(seen.requests, *(None if now is None else now - then for now, then in (
+        (seen.at_end.flushes, seen.at_ready.flushes), (seen.at_end.failed, seen.at_ready.failed))))
     seen.log = true_log(seen, logwrites.read(log_path))
     before = seen.folder / "before.img"
+    if seen.cell.device != "loop":
+        seen.layout = json.loads(tool("permfs", "info", "--json", before, check=True).stdout)
     if seen.kind.bus == "--nvme":
-        mark_journal_writes(seen, before)
+        mark_journal_writes(seen)
     before.rename(seen.image)
     logwrites.replay(log_path, logwrites.durable(seen.log), seen.image)
     if seen.cell.device != "loop":
         seen.area = json.loads(tool("permfs", "panic", "--json", seen.image).stdout)
 
 
-def mark_journal_writes(seen: Seen, image: pathlib.Path) -> None:
+def mark_journal_writes(seen: Seen) -> None:
     """Sets the FUA that QEMU's NVMe controller, which has it, forgets to tell the disk: PermFS's journal is written so.
 
     That they are is not seen here, but on the disks without FUA, where each such write must be followed by a flush.
     """
-    layout = json.loads(tool("permfs", "info", "--json", image, check=True).stdout)
+    layout = seen.layout
     block = layout["block_size"] // logwrites.SECTOR
     start = layout["journal_header"] * block
     end = (layout["journal_start"] + layout["journal_blocks"]) * block
@@ -314,8 +321,8 @@ def true_log(seen: Seen, log: list[logwrites.Entry]) -> list[logwrites.Entry]:
     """The log without what QEMU itself did when it paused the ended machine: it lets stalled requests go, and flushes."""
     if seen.cell.state == "never" and seen.cell.device != "null-blk":
         log = log[:seen.mark] + [entry for entry in log[seen.mark:] if entry.is_flush]
-    flushes = sum(entry.is_flush for entry in log[seen.mark:])
-    if log and log[-1].is_flush and seen.at_end and flushes > seen.at_end.flushes - seen.at_ready.flushes:
+    in_log = sum(entry.is_flush for entry in log[seen.mark:])
+    if log and log[-1].is_flush and in_log > sum(request.is_flush and not request.failed for request in seen.requests):
         log = log[:-1]
     return log
 

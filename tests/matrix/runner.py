@@ -113,6 +113,8 @@ class Matrix:
         if not now:
             return None
         now.seconds = time.monotonic() - begin
+        if outcome == "over" and not now.at_ready:
+            now.failed = now.failed or "the machine came to its end before the cell was set up"
         if outcome != "over" or now.failed:
             self.report(now)
             return None

@@ -63,9 +63,9 @@ def wait_for(what: str, condition) -> None:
         time.sleep(0.02)
 
 
-def mount(device: str, folder: pathlib.Path, kind: str = "permfs") -> None:
+def mount(device: str, folder: pathlib.Path, kind: str = "permfs", options: str = "rw") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    run("mount", "-t", kind, device, str(folder))
+    run("mount", "-t", kind, "-o", options, device, str(folder))
 
 
 def kept(seed: str, size: int) -> bytes:
