@@ -108,7 +108,7 @@ def check_flush(seen: Seen) -> Iterator[str]:
         claim = lane["flush"]
     elif panic["outcome"]:
         claim = panic["outcome"]["flush"]
-    elif has_way(seen.cell) and seen.cell.pstore == "ours":
+    elif has_way(seen.cell) and seen.cell.pstore == "ours" and seen.cell.state != "unplugged":
         # A panic within the handler: pstore's pieces of the kernel's log still go to the volume; no line claims their flushes.
         return
     else:

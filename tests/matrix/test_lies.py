@@ -190,6 +190,7 @@ LIES = (
     (UNLOAD, more(Request(100.5)), "flush=not-attempted is claimed; since the panic the disk was asked for 1"),
     (NESTED, more(Request(100.5)), "flush=no is claimed; since the panic the disk was asked for 1"),
     (NESTED_LOOP, more(Request(100.5)), "flush=no is claimed; since the panic the disk was asked for 1"),
+    (NESTED_GONE, more(Request(100.5)), "flush=no is claimed; since the panic the disk was asked for 1"),
     (NULL, outcome(flush="ok"), "the outcome's flush is ok, and the lanes' are ['not-attempted', 'ok']"),
     (IDLE, outcome(flush="failed"), "the outcome's flush is failed"),
     (IDLE, drain(flush="not-attempted"), "the drain says flush=not-attempted, and the lane is virtio-shared"),
