@@ -207,14 +207,19 @@ static bool is_in_driver(struct request *rq, void *data)
 {
 	struct in_driver *iter = data;
 
-	if (rq->q != iter->q || (iter->hctx && rq->mq_hctx != iter->hctx) ||
-	    blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
+	if (iter->hctx ? rq->mq_hctx->driver_data != iter->hctx->driver_data : rq->q != iter->q)
+		return true;
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
 		return true;
 	iter->found = true;
 	return false;
 }
 
-/* A request of one hardware queue, or of all, that the driver has and has not completed. */
+/*
+ * A request of one hardware queue, or of all of a disk's, that the driver has and has not
+ * completed. NVMe's namespaces have hardware queues of their own, but what the driver has for one,
+ * and locks, is the same.
+ */
 bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					     const struct blk_mq_hw_ctx *hctx)
 {

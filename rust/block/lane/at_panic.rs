@@ -193,7 +193,7 @@ impl Shared {
         };
         if !asked {
             Collected::NoWay
-        } else if self.queue.has_requests_in_driver() {
+        } else if self.queue.has_requests_in_driver() || self.is_blocked() {
             Collected::More
         } else {
             Collected::DriverEmpty
