@@ -20,7 +20,8 @@
  * hardirq-plugged	as hardirq, which has interrupted such a task
  *
  * irq:NAME:FIRST-LAST	in the function NAME, an interrupt's handler, when it is called for
- *			one of these interrupts and has interrupted the idle task
+ *			one of these interrupts and has interrupted the idle task, and
+ *			no softirq
  */
 #define pr_fmt(fmt) "panicker: " fmt
 
@@ -75,12 +76,12 @@ static void submit_and_panic(bool interrupted)
 static char irq_function[32];
 static unsigned int irq_first, irq_last;
 
-/* The idle task holds no lock and submits nothing, so the handler is all there is. */
+/* The idle task holds no lock and submits nothing: without softirqs the handler is all. */
 static int in_irq_handler(struct kprobe *unused, struct pt_regs *regs)
 {
 	unsigned long irq = regs_get_kernel_argument(regs, 0);
 
-	if (irq >= irq_first && irq <= irq_last && is_idle_task(current))
+	if (irq >= irq_first && irq <= irq_last && is_idle_task(current) && !in_serving_softirq())
 		panic("panicker: irq");
 	return 0;
 }
