@@ -4,47 +4,53 @@
 # with the reason, where one can; and what has no lane says why. One machine has every kind of device; a boot is a context.
 . "$(dirname "$0")/lib.sh"
 
-volumes=(vda vdb vdc vdd dm-0 nvme0n1 nvme1n1 nvme2n1)
+volumes=(vda vdb vdc vdd sda nvme0n1 nvme1n1 nvme2n1)
 for name in "${volumes[@]}"; do
 	"$REPO/build/bin/mkfs.permfs" -q "$(disk "$name" 64M)"
 done
-# A poll queue without and with indirect descriptors; one queue, without and with a scheduler; below device mapper. Then NVMe: the
-# guest gives the first a poll queue; as it comes; with one queue for both CPUs.
+# vdd's, where that is below device mapper.
+ln -s vdd.img "$DIR/dm-0.img"
+# A poll queue without and with indirect descriptors; one queue, without and with a scheduler; SCSI. Then NVMe: the guest gives
+# the first a poll queue; as it comes; with one queue for both CPUs.
 devices=(--append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicker.ko"
 	--disk "$DIR/vda.img,num-queues=3,indirect_desc=off" --disk "$DIR/vdb.img,num-queues=3"
-	--disk "$DIR/vdc.img,num-queues=1" --disk "$DIR/vdd.img,num-queues=1" --disk "$DIR/dm-0.img"
+	--disk "$DIR/vdc.img,num-queues=1" --disk "$DIR/vdd.img,num-queues=1" --scsi "$DIR/sda.img,num_queues=2"
 	--nvme "$DIR/nvme0n1.img" --nvme "$DIR/nvme1n1.img" --nvme "$DIR/nvme2n1.img,max_ioqpairs=1")
 seconds=0
 
-# panics CONTEXT TOLD MESSAGE DIFFERENT...: in CONTEXT, which is told as TOLD, what is DIFFERENT from all volumes writing that have a way.
+# panics CONTEXT TOLD MESSAGE DIFFERENT...: in CONTEXT, which is told as TOLD, what is DIFFERENT from all volumes writing that
+# have a way. vdd's volume is on the disk, or on `linear`, which device mapper makes of it.
 panics() {
 	local context=$1 told=$2 message=$3 word begin=$SECONDS
 	shift 3
-	declare -A answers=([vda]=virtio-poll [vdb]=virtio-poll [vdc]=virtio-shared [vdd]=none:scheduler [dm-0]=none:not-mq
+	declare -A answers=([vda]=virtio-poll [vdb]=virtio-poll [vdc]=virtio-shared [vdd]=none:scheduler [sda]=virtio-scsi
 		[nvme0n1]=nvme-poll [nvme1n1]=nvme-reap [nvme2n1]=none:queue-shared)
 	for word; do answers[${word%%=*}]=${word#*=}; done
-	vm_panic "panicker: $message" "${devices[@]}" "${more[@]}" -- "$GUEST/lane-classes.sh $context"
+	vm_panic "panicker: $message" "${devices[@]}" "${more[@]}" -- "$GUEST/lane-classes.sh $context $linear"
 	seconds=$((seconds + SECONDS - begin))
 	words=()
 	for word in "${volumes[@]}"; do words+=("$word=${answers[$word]}"); done
-	python3 "$REPO/tests/vm/lane-answers.py" "$DIR" "$DIR/console.$VM_RUNS" "$told" "${words[@]}" || fail "not as it must be: $context"
+	[ -z "$linear" ] || words=("${words[@]/#vdd=*/dm-0=none:not-mq}")
+	python3 "$REPO/tests/vm/lane-answers.py" "$DIR" "$DIR/console.$VM_RUNS" "$told" "${words[@]}" ||
+		fail "not as it must be: $context"
 }
 
-more=()
+more=() linear=
 # A spinlock is held, but by a task that does no I/O: it can be no driver's.
 panics locked task locked
 # An NMI may have come between anything: only a queue of one's own without a lock in its driver is left.
-panics nmi nmi nmi vdb=virtio-poll:nmi vdc=virtio-shared:nmi nvme1n1=nvme-reap:nmi
+panics nmi nmi nmi vdb=virtio-poll:nmi vdc=virtio-shared:nmi sda=virtio-scsi:nmi nvme1n1=nvme-reap:nmi
 # A task that submits holds a spinlock, which may be its queue's.
-panics plugged task plugged vdc=virtio-shared:in-block-layer nvme1n1=nvme-reap:in-block-layer
+panics plugged task plugged vdc=virtio-shared:in-block-layer sda=virtio-scsi:in-block-layer nvme1n1=nvme-reap:in-block-layer
 # The same, interrupted: an irq-safe lock cannot be interrupted, a plain one can.
 panics hardirq-plugged hardirq hardirq nvme1n1=nvme-reap:in-block-layer
 # A softirq may be completing or sending requests.
 panics softirq-locked softirq softirq nvme1n1=nvme-reap:in-block-layer
 # In the device's own handler, which holds the lock or is about to take it; NVMe's is not entered twice.
 panics irq:nvme_irq:nvme1n1 hardirq irq nvme1n1=nvme-reap:in-progress
+panics irq:vring_interrupt:sda hardirq irq sda=virtio-scsi:in-progress
 # NVMe handlers in threads are none that could be called; that of a disk of the other kind is in progress.
-more=(--append nvme.use_threaded_interrupts=1)
+more=(--append nvme.use_threaded_interrupts=1) linear=linear
 panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1=none:vectors nvme2n1=none:vectors
 
 for name in "${volumes[@]}"; do

@@ -1,20 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: lane-classes.sh CONTEXT: mounts volumes on every kind of device that a panic lane knows, and on some that have none, and
-# panics in a CONTEXT of tests/matrix/panicker; irq:NAME:DISK is in the handler NAME for an interrupt of that disk.
+# usage: lane-classes.sh CONTEXT [linear]: mounts volumes on every kind of device that a panic lane knows, and on some that have
+# none, and panics in a CONTEXT of tests/matrix/panicker; irq:NAME:DISK is in the handler NAME for an interrupt of that disk. With
+# `linear` the volume of vdd is on what device mapper makes of it.
 set -e
 exec 2>&1
 context=$1
 # pci DISK: the folder of the PCI function that it is on.
-pci() { realpath "$(realpath "/sys/block/$1")/../../.."; }
+pci() {
+	local folder
+	folder=$(realpath "/sys/block/$1")
+	until [ -d "$folder/msi_irqs" ] || [ "$folder" = / ]; do folder=$(dirname "$folder"); done
+	echo "$folder"
+}
 
 "$(dirname "$0")/nvme-poll-queue.sh" nvme0n1
 # A disk with one queue has a scheduler; vdd keeps it.
 echo none | tee /sys/block/{vdc,nvme2n1}/queue/scheduler >/dev/null
 grep -q '\[mq-deadline\]' /sys/block/vdd/queue/scheduler
-modprobe dm_mod
-dmsetup create linear --table "0 $(blockdev --getsz /dev/vde) linear /dev/vde 0"
-for d in vda vdb vdc vdd mapper/linear nvme0n1 nvme1n1 nvme2n1; do
+volumes=(vda vdb vdc vdd sda nvme0n1 nvme1n1 nvme2n1)
+if [ "${2:-}" = linear ]; then
+	modprobe dm_mod
+	dmsetup create linear --table "0 $(blockdev --getsz /dev/vdd) linear /dev/vdd 0"
+	volumes[3]=mapper/linear
+fi
+for d in "${volumes[@]}"; do
 	mkdir -p "/mnt/$d"
 	mount -t permfs "/dev/$d" "/mnt/$d"
 done
