@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Each class of Documentation/panic-lane.md's "Locks" writes its record in a panic where no lock can be in its way, and refuses,
-# with the reason, where one can; and what has no lane says why. One machine has every kind of device; a boot is a context.
+# with the reason, where one can; and what has no lane says why. panic_lane=off writes nothing, force where auto refuses. One
+# machine has every kind of device; a boot is a context.
 . "$(dirname "$0")/lib.sh"
 
 volumes=(vda vdb vdc vdd sda nvme0n1 nvme1n1 nvme2n1)
@@ -19,14 +20,14 @@ devices=(--append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicke
 seconds=0
 
 # panics CONTEXT TOLD MESSAGE DIFFERENT...: in CONTEXT, which is told as TOLD, what is DIFFERENT from all volumes writing that
-# have a way. vdd's volume is on the disk, or on `linear`, which device mapper makes of it.
+# have a way. vdd's volume is on the disk, or on `linear`, which device mapper makes of it. In the guest `first` is run before.
 panics() {
 	local context=$1 told=$2 message=$3 word begin=$SECONDS
 	shift 3
 	declare -A answers=([vda]=virtio-poll [vdb]=virtio-poll [vdc]=virtio-shared [vdd]=none:scheduler [sda]=virtio-scsi
 		[nvme0n1]=nvme-poll [nvme1n1]=nvme-reap [nvme2n1]=none:queue-shared)
 	for word; do answers[${word%%=*}]=${word#*=}; done
-	vm_panic "panicker: $message" "${devices[@]}" "${more[@]}" -- "$GUEST/lane-classes.sh $context $linear"
+	vm_panic "panicker: $message" "${devices[@]}" "${more[@]}" -- "${first:+$first && }$GUEST/lane-classes.sh $context $linear"
 	seconds=$((seconds + SECONDS - begin))
 	words=()
 	for word in "${volumes[@]}"; do words+=("$word=${answers[$word]}"); done
@@ -35,7 +36,7 @@ panics() {
 		fail "not as it must be: $context"
 }
 
-more=() linear=
+more=() linear= first=
 # A spinlock is held, but by a task that does no I/O: it can be no driver's.
 panics locked task locked
 # An NMI may have come between anything: only a queue of one's own without a lock in its driver is left.
@@ -52,6 +53,16 @@ panics irq:vring_interrupt:sda hardirq irq sda=virtio-scsi:in-progress
 # NVMe handlers in threads are none that could be called; that of a disk of the other kind is in progress.
 more=(--append nvme.use_threaded_interrupts=1) linear=linear
 panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1=none:vectors nvme2n1=none:vectors
+
+# Turned off: nothing is written, and the other backend has the lines all the same.
+more=(--erst "$DIR/store" --module-params panic_lane=off) linear=
+off=()
+for name in "${volumes[@]}"; do off+=("$name=none:off"); done
+panics locked task locked "${off[@]}"
+# Forced: what was refused above because of a lock that may be held, a scheduler or a shared queue is written.
+more=(--erst "$DIR/store" --module-params panic_lane=force)
+first="OUTCOME=lost $GUEST/panic-record.sh '.message == \"panicker: locked\"' '.volumes_mounted == 8' '.volumes | length == 8'"
+panics plugged task plugged vdd=virtio-shared nvme2n1=nvme-reap
 
 for name in "${volumes[@]}"; do
 	"$REPO/build/bin/fsck.permfs" -n "$DIR/$name.img" || fail "$name is damaged"
