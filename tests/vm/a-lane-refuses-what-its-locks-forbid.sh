@@ -53,9 +53,12 @@ panics irq:vring_interrupt:sda hardirq irq sda=virtio-scsi:in-progress
 # NVMe handlers in threads are none that could be called; that of a disk of the other kind is in progress.
 more=(--append nvme.use_threaded_interrupts=1) linear=linear
 panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1=none:vectors nvme2n1=none:vectors
+# The other CPU was stopped by NMI, so that it may hold any lock.
+more=(--append crash_kexec_post_notifiers) linear=
+panics locked task locked vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop nvme1n1=nvme-reap:nmi-stop
 
 # Turned off: nothing is written, and the other backend has the lines all the same.
-more=(--erst "$DIR/store" --module-params panic_lane=off) linear=
+more=(--erst "$DIR/store" --module-params panic_lane=off)
 off=()
 for name in "${volumes[@]}"; do off+=("$name=none:off"); done
 panics locked task locked "${off[@]}"
