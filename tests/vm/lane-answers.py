@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """usage: lane-answers.py FOLDER CONSOLE CONTEXT VOLUME=WAY[:WHY]...: of the one panic on the console, in that context, each
-VOLUME's lane had that WAY and wrote its record, or refused because of WHY, and FOLDER/VOLUME.img, the disk that the machine
-left, has the record or none. No other volume is told."""
+VOLUME's lane had that WAY and wrote its record, or refused because of WHY (deadline: it was given up), and FOLDER/VOLUME.img, the
+disk that the machine left, has the record or none. No other volume is told."""
 
 import json
 import pathlib
@@ -24,7 +24,8 @@ def wrong(panic: dict, folder: pathlib.Path, name: str, want: str):
         return "no lane is told"
     if lane["way"] != way:
         return f"the way is {lane['way']}, not {way}"
-    if (lane["result"], lane["why"]) != ("refused" if why else "ok", why):
+    result = {None: "ok", "deadline": "timeout"}.get(why, "refused")
+    if (lane["result"], lane["why"]) != (result, why):
         return f"{lane['result']} ({lane['why']}), not {why or 'ok'}"
     if lane["flush"] != ("not-attempted" if why else "ok"):
         return f"the flush is told to be {lane['flush']}"

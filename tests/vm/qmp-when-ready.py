@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: qmp-when-ready.py SOCKET ACK COMMAND: when `ready` stands in the file ACK, gives QEMU's monitor the COMMAND, in JSON."""
+"""usage: qmp-when-ready.py SOCKET ACK COMMAND...: when `ready` stands in the file ACK, gives QEMU's monitor each COMMAND, in
+JSON; stall:DRIVE is one that has this drive, which is in use, complete nothing any more."""
 
 import json
 import os
@@ -11,7 +12,16 @@ import time
 # How long the guest may take.
 SECONDS = 300
 
-path, ack, command = sys.argv[1:]
+
+def request(command: str) -> dict:
+    """A byte a second: the next read uses up an hour, and all after it wait."""
+    if not command.startswith("stall:"):
+        return json.loads(command)
+    rates = {key: 0 for key in ("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")}
+    return {"execute": "block_set_io_throttle", "arguments": {"device": command.removeprefix("stall:"), "bps": 1, **rates}}
+
+
+path, ack, *commands = sys.argv[1:]
 end = time.monotonic() + SECONDS
 while True:
     if os.path.exists(ack):
@@ -25,8 +35,8 @@ qmp = socket.socket(socket.AF_UNIX)
 qmp.connect(path)
 lines = qmp.makefile("rw")
 lines.readline()
-for request in ({"execute": "qmp_capabilities"}, json.loads(command)):
-    lines.write(json.dumps(request) + "\n")
+for command in ('{"execute": "qmp_capabilities"}', *commands):
+    lines.write(json.dumps(request(command)) + "\n")
     lines.flush()
     answer = {}
     while not {"return", "error"} & answer.keys():  # events come in between

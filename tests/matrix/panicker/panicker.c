@@ -22,9 +22,13 @@
  * irq:NAME:FIRST-LAST	in the function NAME, an interrupt's handler, when it is called for
  *			one of these interrupts and has interrupted the idle task, and
  *			no softirq
+ *
+ * quiesce:DISK		does not panic: quiesces the request queue of /dev/DISK for good, as a
+ *			driver does that is recovering from an error
  */
 #define pr_fmt(fmt) "panicker: " fmt
 
+#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
@@ -187,6 +191,23 @@ static struct kprobe doorbell = {
 	.pre_handler = before_doorbell,
 };
 
+static int leave_quiesced(const char *value)
+{
+	struct file *file;
+	char path[40];
+	char disk[32];
+
+	if (sscanf(value, "quiesce:%31s", disk) != 1)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/dev/%s", disk);
+	/* Never closed: the queue has to stay. */
+	file = bdev_file_open_by_path(path, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	blk_mq_quiesce_queue(bdev_get_queue(file_bdev(file)));
+	return 0;
+}
+
 static int at_set(const char *value, const struct kernel_param *unused)
 {
 	if (sysfs_streq(value, "process"))
@@ -212,6 +233,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return spin_and_panic();
 	if (sysfs_streq(value, "doorbell"))
 		return register_kprobe(&doorbell);
+	if (strstarts(value, "quiesce:"))
+		return leave_quiesced(value);
 	return panic_in_irq(value);
 }
 
