@@ -12,10 +12,11 @@ done
 # vdd's, where that is below device mapper.
 ln -s vdd.img "$DIR/dm-0.img"
 # A poll queue without and with indirect descriptors; one queue, without and with a scheduler; SCSI. Then NVMe: the guest gives
-# the first a poll queue; as it comes; with one queue for both CPUs.
+# the first a poll queue; as it comes; with one queue for both CPUs. An IOMMU, if there is one, is for vda and NVMe.
 devices=(--append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicker.ko"
-	--disk "$DIR/vda.img,num-queues=3,indirect_desc=off" --disk "$DIR/vdb.img,num-queues=3"
-	--disk "$DIR/vdc.img,num-queues=1" --disk "$DIR/vdd.img,num-queues=1" --scsi "$DIR/sda.img,num_queues=2"
+	--disk "$DIR/vda.img,num-queues=3,indirect_desc=off,disable-legacy=on,iommu_platform=on"
+	--disk "$DIR/vdb.img,num-queues=3" --disk "$DIR/vdc.img,num-queues=1" --disk "$DIR/vdd.img,num-queues=1"
+	--scsi "$DIR/sda.img,num_queues=2"
 	--nvme "$DIR/nvme0n1.img" --nvme "$DIR/nvme1n1.img" --nvme "$DIR/nvme2n1.img,max_ioqpairs=1")
 seconds=0
 
@@ -56,6 +57,11 @@ panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1
 # The other CPU was stopped by NMI, so that it may hold any lock.
 more=(--append crash_kexec_post_notifiers) linear=
 panics locked task locked vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop nvme1n1=nvme-reap:nmi-stop
+# Memory is mapped for DMA, which takes locks: irq-safe ones, which only an NMI can have come between.
+more=(--append intel_iommu=on --qemu '-device intel-iommu')
+panics locked task locked
+panics nmi nmi nmi vda=virtio-poll:nmi vdb=virtio-poll:nmi vdc=virtio-shared:nmi sda=virtio-scsi:nmi nvme0n1=nvme-poll:nmi \
+	nvme1n1=nvme-reap:nmi
 
 # Turned off: nothing is written, and the other backend has the lines all the same.
 more=(--erst "$DIR/store" --module-params panic_lane=off)
