@@ -182,10 +182,17 @@ impl Later {
         Ok(Self(()))
     }
 
-    /// Dumpers may have come since it was registered: it goes behind them.
+    /// Dumpers may have come since it was registered: another one goes behind them, and only then this.
+    /// A panic while both are there has the first of them do the work.
     fn goes_last() {
-        if let Some(dumper) = DUMPER.lock().as_ref() {
-            dumper.move_last();
+        let mut dumper = DUMPER.lock();
+        let Some(old) = dumper.as_ref() else {
+            return;
+        };
+        let later = Dumper::new(Finish(old.get().0.clone()));
+        // Without memory it stays where it is: behind those that were there when it came.
+        if let Ok(new) = KBox::pin_init(later, GFP_KERNEL) {
+            *dumper = Some(new);
         }
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Dumpers are called in the order of their registration. In a panic that is after the panic
 //! notifiers, so who must come after another dumper (pstore's, say, which is registered whenever a
-//! backend is) registers later, or moves to the end: [`Dumper::move_last`].
+//! backend is) registers later, or once more. A dumper is not moved: it would have to leave the list
+//! for a grace period, in which no panic would come to it.
 
 // Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
 
@@ -94,8 +95,7 @@ impl Log {
 ///
 /// # Invariants
 ///
-/// `dumper` has `call` as its function, and is on the kernel's list (but for the moment that
-/// [`Dumper::move_last`] takes) until `Drop`.
+/// `dumper` has `call` as its function, and is on the kernel's list until `Drop`.
 #[pin_data(PinnedDrop)]
 pub struct Dumper<D: Dump> {
     #[pin]
@@ -132,18 +132,6 @@ impl<D: Dump> Dumper<D> {
     /// What was registered.
     pub fn get(&self) -> &D {
         &self.dump
-    }
-
-    /// Goes to the end of the list. A panic in between is not heard of. Sleeps.
-    pub fn move_last(&self) {
-        // Should several do this at a time, then one takes it off the list and one puts it back, each
-        // under the list's lock; each waits for a grace period between its two calls, so that it is
-        // not put back while somebody walks over it.
-        // SAFETY: By the type invariant.
-        unsafe {
-            bindings::kmsg_dump_unregister(self.dumper.get());
-            bindings::kmsg_dump_register(self.dumper.get());
-        }
     }
 
     /// # Safety

@@ -23,6 +23,8 @@
  *			one of these interrupts and has interrupted the idle task, and
  *			no softirq
  *
+ * return:NAME		in the task that next returns from the function NAME
+ *
  * quiesce:DISK		does not panic: quiesces the request queue of /dev/DISK for good, as a
  *			driver does that is recovering from an error
  */
@@ -191,6 +193,25 @@ static struct kprobe doorbell = {
 	.pre_handler = before_doorbell,
 };
 
+static char returns_from[32];
+
+static int at_return(struct kretprobe_instance *unused, struct pt_regs *regs)
+{
+	panic("panicker: return");
+}
+
+static struct kretprobe returns = {
+	.kp.symbol_name = returns_from,
+	.handler = at_return,
+};
+
+static int panic_at_return(const char *value)
+{
+	if (sscanf(value, "return:%31s", returns_from) != 1)
+		return -EINVAL;
+	return register_kretprobe(&returns);
+}
+
 static int leave_quiesced(const char *value)
 {
 	struct file *file;
@@ -233,6 +254,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return spin_and_panic();
 	if (sysfs_streq(value, "doorbell"))
 		return register_kprobe(&doorbell);
+	if (strstarts(value, "return:"))
+		return panic_at_return(value);
 	if (strstarts(value, "quiesce:"))
 		return leave_quiesced(value);
 	return panic_in_irq(value);
