@@ -18,7 +18,7 @@ from machine import MachineError
 from space import Cell
 
 # Faults of the emulator, not of the guest: the boot is done again, and the output says so.
-EMULATOR = ("iotlb_to_section: Assertion", "Oops: int3")
+EMULATOR = (REPO / "scripts/lib/emulator-faults").read_text().splitlines()
 TRIES = 3
 
 # What is written to debugfs permfs/panic_at for a context.

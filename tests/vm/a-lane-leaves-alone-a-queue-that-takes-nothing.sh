@@ -10,8 +10,7 @@ for name in vda vdb vdc vdd sda sdb sdc nvme0n1; do
 	"$REPO/build/bin/mkfs.permfs" -q "$(disk "$name" 64M)"
 done
 namespace=$(disk namespace 64M)
-socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
-trap 'rm -f "$socket"' EXIT
+monitor_socket
 
 python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" stall:virtio1 stall:virtio3 stall:scsi2 stall:namespace &
 poker=$!

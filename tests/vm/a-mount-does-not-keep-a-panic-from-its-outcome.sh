@@ -17,4 +17,5 @@ for line in deferred drain lane end; do
 done
 "$REPO/build/bin/permfs" panic --json "$one" | python3 -c 'import json, sys
 [panic] = json.load(sys.stdin)["panics"]
-sys.exit(not (panic["complete"] and panic["volumes"][0]["lane"]["result"] == "ok"))' || fail "the volume that was mounted has no whole record"
+sys.exit(not (panic["complete"] and panic["volumes"][0]["lane"]["result"] == "ok"))' ||
+	fail "the volume that was mounted has no whole record"

@@ -5,8 +5,7 @@
 # device that SCSI has given up is left alone.
 . "$(dirname "$0")/lib.sh"
 
-socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
-trap 'rm -f "$socket"' EXIT
+monitor_socket
 image=$(disk one 128M)
 other=$(disk two 128M)
 # Two hundred requests a second: some are always in flight, and all are done in time.

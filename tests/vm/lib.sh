@@ -92,6 +92,12 @@ vm_halts() {
 	wait "$runner" || true
 }
 
+# monitor_socket: sets $socket, a place for QEMU's monitor, which goes with the scenario. Not in $DIR: a socket's path is short.
+monitor_socket() {
+	socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
+	trap 'rm -f "$socket"' EXIT
+}
+
 # expect TEXT FILE: a line that contains TEXT must stand in FILE.
 expect() {
 	grep -qF -- "$1" "$2" || fail "'$1' does not stand in $2"

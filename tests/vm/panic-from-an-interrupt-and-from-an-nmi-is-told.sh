@@ -4,9 +4,8 @@
 # that names the context; a volume whose disk is slow is said not to be drained; what was fsynced before is there.
 . "$(dirname "$0")/lib.sh"
 
-socket=$(mktemp -u /tmp/permfs-qmp.XXXXXX)
+monitor_socket
 image=$(disk vol 128M)
-trap 'rm -f "$socket"' EXIT
 
 # disturbed MESSAGE COMMAND DISK CHECK...: the volume on DISK is written, COMMAND disturbs, MESSAGE is the panic's.
 disturbed() {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Volumes on partitions of one disk do not take each other's queue for somebody else's; and what somebody else has in flight on it,
-# with nothing in flight of the volumes themselves, is collected before the lane wants the queue.
+# Volumes on partitions of one disk do not take each other's queue for somebody else's; and what somebody else has in flight on
+# it, with nothing in flight of the volumes themselves, is collected before the lane wants the queue.
 . "$(dirname "$0")/lib.sh"
 
 # sectors N: where partition N begins; each has 64 MiB.
@@ -19,8 +19,8 @@ for name in nvme0n1 nvme1n1 vda; do
 done
 # So slow that what is in flight stays so for a while, and yet is done long before the deadline.
 slow=throttling.iops-total=1000
-vm_panic 'sysrq triggered crash' --nvme "$DIR/nvme0n1.img,$slow" --nvme "$DIR/nvme1n1.img,$slow" --disk "$DIR/vda.img,num-queues=1,$slow" \
-	-- "$GUEST/shared-disks.sh nvme0n1p nvme1n1p vda"
+vm_panic 'sysrq triggered crash' --nvme "$DIR/nvme0n1.img,$slow" --nvme "$DIR/nvme1n1.img,$slow" \
+	--disk "$DIR/vda.img,num-queues=1,$slow" -- "$GUEST/shared-disks.sh nvme0n1p nvme1n1p vda"
 answers=()
 for name in nvme0n1p1=nvme-poll nvme0n1p2=nvme-poll nvme1n1p1=nvme-reap nvme1n1p2=nvme-reap vda1=virtio-shared vda2=virtio-shared; do
 	part=${name%%=*}
