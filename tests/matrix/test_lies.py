@@ -215,7 +215,7 @@ LIES = (
     ("nmi.nvme-default.idle.erst.now", records(WHOLE), "the lane refused, and the disk has a record"),
     # The mounts' lines.
     (IDLE, lambda s: s.truth.update(mount_log=[]), "vda: mount says that its ways to write and collect are nothing"),
-    (IDLE, mount_line("panic_lane=virtio-shared", "panic_lane=none:scheduler"), "('none:scheduler', 'virtio-shared')"),
+    (IDLE, mount_line("panic_lane=virtio-shared", "panic_lane=none:driver"), "('none:driver', 'virtio-shared')"),
     (IDLE, mount_line("by virtio-shared", "by none:driver"), "('virtio-shared', 'none:driver')"),
     (LOOP, mount_line("none:driver", "none:not-mq"), "('none:not-mq', 'none:not-mq')"),
     (NULL, lambda s: s.truth["mount_log"].pop(), "vda: mount says that its ways to write and collect are nothing"),

@@ -57,7 +57,6 @@ END
 
 # With one CPU there is nobody who holds a lock: the record is on the volume, too.
 vm_panic 'sysrq triggered crash' "${one[@]}" --cpus 1 --append crash_kexec_post_notifiers -- "$guest
-	echo none >/sys/block/vda/queue/scheduler
 	mount -t permfs /dev/vda /mnt/a && [ \"\$(cat /mnt/a/second)\" = kept ] || exit 9
 	$load
 	die third"

@@ -21,13 +21,15 @@ devices=(--append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicke
 seconds=0
 
 # panics CONTEXT TOLD MESSAGE DIFFERENT...: in CONTEXT, which is told as TOLD, what is DIFFERENT from all volumes writing that
-# have a way. vdd's volume is on the disk, or on `linear`, which device mapper makes of it. In the guest `first` is run before.
+# have a way; vdd, which has a scheduler, answers as vdc. Its volume is on the disk, or on `linear`, which device mapper makes
+# of it. In the guest `first` is run before.
 panics() {
 	local context=$1 told=$2 message=$3 word begin=$SECONDS
 	shift 3
-	declare -A answers=([vda]=virtio-poll [vdb]=virtio-poll [vdc]=virtio-shared [vdd]=none:scheduler [sda]=virtio-scsi
+	declare -A answers=([vda]=virtio-poll [vdb]=virtio-poll [vdc]=virtio-shared [sda]=virtio-scsi
 		[nvme0n1]=nvme-poll [nvme1n1]=nvme-reap [nvme2n1]=none:queue-shared)
 	for word; do answers[${word%%=*}]=${word#*=}; done
+	answers[vdd]=${answers[vdd]:-${answers[vdc]}}
 	vm_panic "panicker: $message" "${devices[@]}" "${more[@]}" -- "${first:+$first && }$GUEST/lane-classes.sh $context $linear"
 	seconds=$((seconds + SECONDS - begin))
 	words=()
@@ -68,10 +70,10 @@ more=(--erst "$DIR/store" --module-params panic_lane=off)
 off=()
 for name in "${volumes[@]}"; do off+=("$name=none:off"); done
 panics locked task locked "${off[@]}"
-# Forced: what was refused above because of a lock that may be held, a scheduler or a shared queue is written.
+# Forced: what was refused above because of a lock that may be held or a shared queue is written.
 more=(--erst "$DIR/store" --module-params panic_lane=force)
 first="OUTCOME=lost $GUEST/panic-record.sh '.message == \"panicker: locked\"' '.volumes_mounted == 8' '.volumes | length == 8'"
-panics plugged task plugged vdd=virtio-shared nvme2n1=nvme-reap
+panics plugged task plugged nvme2n1=nvme-reap
 
 for name in "${volumes[@]}"; do
 	"$REPO/build/bin/fsck.permfs" -n "$DIR/$name.img" || fail "$name is damaged"

@@ -8,10 +8,8 @@
 monitor_socket
 image=$(disk one 128M)
 other=$(disk two 128M)
-# Two hundred requests a second: some are always in flight, and all are done in time.
-slow=throttling.iops-total=200
 recorded='.volumes | all(.lane | .result == "ok" and .way == "virtio-scsi" and .flush == "ok")'
-collected='.volumes | all(.in_flight > 0 and .drain.drained and .drain.way == "virtio-scsi")'
+collected='.volumes | all(.in_flight == 4 and .drain.drained and .drain.way == "virtio-scsi")'
 
 # figures: the microseconds of the last run's panic.
 figures() {
@@ -19,13 +17,17 @@ figures() {
 		-e 's/.* rec=lane .* write_us=([0-9]+) flush_us=([0-9]+) .*/write \1 flush \2/p' | tr '\n' ' '
 }
 
-# One queue, whose completions would go to a softirq.
-vm_panic 'sysrq triggered crash' --scsi "$image,$slow,num_queues=1" \
-	--qemu "-drive if=none,id=lun1,format=raw,cache=writeback,$slow,file=$other" \
-	--qemu '-device scsi-hd,drive=lun1,bus=scsi0-hba.0,lun=1' -- '
+# One queue, whose completions would go to a softirq. The disks complete nothing from when the guest is ready until it panics.
+python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" stall:scsi0 stall:lun1 await:GUEST_PANICKED release:scsi0 \
+	release:lun1 &
+poker=$!
+vm_panic 'sysrq triggered crash' --scsi "$image,num_queues=1" --ack "$DIR/ack" \
+	--qemu "-drive if=none,id=lun1,format=raw,cache=writeback,file=$other" \
+	--qemu '-device scsi-hd,drive=lun1,bus=scsi0-hba.0,lun=1 -device pvpanic-pci -action panic=none' \
+	--qemu "-qmp unix:$socket,server=on,wait=off" -- '
+	modprobe pvpanic-pci || exit 9
 	mkdir /mnt/a /mnt/b
 	for d in a b; do
-		echo none >/sys/block/sd$d/queue/scheduler || exit 9
 		mkfs.permfs -q /dev/sd$d && mount -t permfs /dev/sd$d /mnt/$d || exit 9
 		echo kept >/mnt/$d/kept && sync /mnt/$d/kept || exit 9
 	done
@@ -36,7 +38,11 @@ vm_panic 'sysrq triggered crash' --scsi "$image,$slow,num_queues=1" \
 	done
 	/run/permfs/files/guest/direct-writers.py /mnt/[ab]/[1-4] >/tmp/writers &
 	until grep -q writing /tmp/writers; do sleep 0.1; done
+	echo ready >/dev/permfs-ack
+	sleep 3
+	for d in a b; do [ "$(xargs </sys/block/sd$d/inflight)" = "0 4" ] || exit 9; done
 	echo c >/proc/sysrq-trigger'
+wait "$poker" || fail "QEMU did not do it"
 shared=$(figures)
 vm_status 0 --scsi "$image" --scsi "$other" -- "
 	mkdir /mnt/a /mnt/b

@@ -8,7 +8,7 @@
 stopped() {
 	local way=$1 line
 	vm_panic 'panicker: doorbell' --files "$REPO/build/panicker/panicker.ko" --disk "$2" "${@:3}" -- '
-		echo none >/sys/block/vda/queue/scheduler && insmod /run/permfs/files/panicker.ko || exit 9
+		insmod /run/permfs/files/panicker.ko || exit 9
 		mkfs.permfs -q /dev/vda && mount -t permfs /dev/vda /mnt || exit 9
 		dd if=/dev/zero of=/mnt/file bs=4K count=1 conv=fsync status=none || exit 9
 		python3 - <<PY

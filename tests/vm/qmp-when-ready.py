@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """usage: qmp-when-ready.py SOCKET ACK COMMAND...: when `ready` stands in the file ACK, gives QEMU's monitor each COMMAND, in
-JSON; stall:DRIVE is one that has this drive, which is in use, complete nothing any more."""
+JSON; stall:DRIVE is one that has this drive, which is in use, complete nothing any more, and release:DRIVE ends that.
+await:EVENT waits for what QEMU tells."""
 
 import json
 import os
@@ -14,11 +15,12 @@ SECONDS = 300
 
 
 def request(command: str) -> dict:
-    """A byte a second: the next read uses up an hour, and all after it wait."""
-    if not command.startswith("stall:"):
+    """Stalled is a byte a second: the next read uses up an hour, and all after it wait."""
+    word, _, drive = command.partition(":")
+    if word not in ("stall", "release"):
         return json.loads(command)
     rates = {key: 0 for key in ("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")}
-    return {"execute": "block_set_io_throttle", "arguments": {"device": command.removeprefix("stall:"), "bps": 1, **rates}}
+    return {"execute": "block_set_io_throttle", "arguments": {"device": drive, "bps": int(word == "stall"), **rates}}
 
 
 path, ack, *commands = sys.argv[1:]
@@ -36,6 +38,10 @@ qmp.connect(path)
 lines = qmp.makefile("rw")
 lines.readline()
 for command in ('{"execute": "qmp_capabilities"}', *commands):
+    if command.startswith("await:"):
+        while json.loads(lines.readline()).get("event") != command.removeprefix("await:"):
+            pass
+        continue
     lines.write(json.dumps(request(command)) + "\n")
     lines.flush()
     answer = {}

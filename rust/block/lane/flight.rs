@@ -161,9 +161,8 @@ impl Shared {
         }
         self.prepare();
         self.tell_device(flight);
-        // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap.
-        // Without a scheduler nothing is called. A bitmap that has to be cleaned takes an irq-safe
-        // lock.
+        // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap, and the
+        // I/O scheduler is not asked. A bitmap that has to be cleaned takes an irq-safe lock.
         // SAFETY: By the invariant of `Queue` the disk is open.
         let rq =
             unsafe { bindings::vfs_helper_request_alloc_at_panic(self.queue.as_ptr(), flight.op) };

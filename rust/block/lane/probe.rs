@@ -102,9 +102,6 @@ fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
 
 /// How the lane itself can write.
 fn writes(driver: Driver, queue: &Queue, collects: Way, mode: Mode) -> Way {
-    if queue.has_scheduler() && mode != Mode::Force {
-        return Way::None(Reason::Scheduler);
-    }
     let polled = queue.has_poll() && queue.hw_queues().any(|hw| hw.is_polled());
     match driver {
         Driver::VirtioBlk if polled => Way::VirtioPoll,

@@ -59,16 +59,6 @@ impl Queue {
         unsafe { self.is_mq() && (*(*self.as_ptr()).mq_ops).poll.is_some() }
     }
 
-    /// Any context.
-    pub(super) fn has_scheduler(&self) -> bool {
-        // SAFETY: By the type invariant; a pointer that may change at any time, only compared.
-        unsafe {
-            !(&raw const (*self.as_ptr()).elevator)
-                .read_volatile()
-                .is_null()
-        }
-    }
-
     /// Whether new requests are refused: it is frozen, or the device is gone.
     pub(super) fn is_going(&self) -> bool {
         // SAFETY: By the type invariant.

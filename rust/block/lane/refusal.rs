@@ -51,9 +51,6 @@ impl Shared {
         if self.queue.is_quiesced() {
             return Some("queue-quiesced");
         }
-        if self.queue.has_scheduler() && self.mode != Mode::Force {
-            return Some("scheduler");
-        }
         let Some(hw) = self.queue.polled() else {
             return Some(QUEUE_SHARED);
         };

@@ -17,8 +17,6 @@ pub enum Reason {
     ReadOnly,
     /// The area is smaller than the buffer, or not in whole blocks of the device.
     AreaSmall,
-    /// An I/O scheduler owns the tags.
-    Scheduler,
     /// The queues' interrupt handlers were not found, are shared, or run in threads.
     Vectors,
     /// Every hardware queue serves several CPUs.
@@ -35,7 +33,6 @@ impl Reason {
             Self::Format => "format",
             Self::ReadOnly => "read-only",
             Self::AreaSmall => "area-small",
-            Self::Scheduler => "scheduler",
             Self::Vectors => "vectors",
             Self::QueueShared => "queue-shared",
         }
@@ -74,7 +71,6 @@ impl Way {
             Self::None(Reason::Format) => "none:format",
             Self::None(Reason::ReadOnly) => "none:read-only",
             Self::None(Reason::AreaSmall) => "none:area-small",
-            Self::None(Reason::Scheduler) => "none:scheduler",
             Self::None(Reason::Vectors) => "none:vectors",
             Self::None(Reason::QueueShared) => "none:queue-shared",
         }
@@ -99,7 +95,6 @@ mod tests {
             Reason::Format,
             Reason::ReadOnly,
             Reason::AreaSmall,
-            Reason::Scheduler,
             Reason::Vectors,
             Reason::QueueShared,
         ];

@@ -68,13 +68,9 @@ class Volume:
         wait_for(f"the disk {self.name}", self.is_there)
 
     def is_there(self) -> bool:
-        """Whether the disk is there as a whole, without a scheduler."""
+        """Whether the disk is there as a whole."""
         self.disk = disk_with(self.name)
-        try:
-            pathlib.Path(f"/sys/block/{self.disk}/queue/scheduler").write_text("none")
-        except OSError:
-            return False
-        return os.path.exists(f"/dev/{self.disk}")
+        return os.path.exists(f"/dev/{self.disk}") and os.path.exists(f"/sys/block/{self.disk}/queue/scheduler")
 
     def use(self) -> dict:
         """Mounts the volume, compares the files of the panic before, and writes those of this one."""

@@ -13,7 +13,6 @@ done
 [ "$(cat /sys/block/nvme0n1/nsid)" = 1 ]
 until [ -b /dev/nvme0n2 ]; do sleep 0.1; done
 for d in "${volumes[@]}"; do
-	echo none >"/sys/block/$d/queue/scheduler"
 	mkdir -p "/mnt/$d"
 	mount -t permfs "/dev/$d" "/mnt/$d"
 done

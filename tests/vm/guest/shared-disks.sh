@@ -7,7 +7,6 @@ exec 2>&1
 taskset -pc 0 $$ >/dev/null
 "$(dirname "$0")/nvme-poll-queue.sh" nvme0n1
 for disk; do
-	echo none >"/sys/block/${disk%p}/queue/scheduler"
 	for part in "${disk}1" "${disk}2"; do
 		mkfs.permfs -q "/dev/$part"
 		mkdir "/mnt/$part"

@@ -209,8 +209,8 @@ fn what_did_not_complete_has_no_length() {
         "{late}"
     );
     let none =
-        page_of("lane slot=0 way=none:scheduler result=refused why=scheduler flush=not-attempted");
-    assert!(none.contains("<td>none (scheduler)</td>") && !none.contains("did not complete"));
+        page_of("lane slot=0 way=none:not-mq result=refused why=not-mq flush=not-attempted");
+    assert!(none.contains("<td>none (not-mq)</td>") && !none.contains("did not complete"));
     let early = page_of("lane slot=0 way=none result=refused why=not-ready flush=not-attempted");
     assert!(early.contains("none (the mount had not come so far)"));
     let unflushed = "lane slot=0 way=nvme-poll result=ok flush=timeout seq=4 write_us=7 flush_us=0";
