@@ -263,6 +263,7 @@ bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					     const struct blk_mq_hw_ctx *hctx);
+void vfs_helper_tags_complete_here(struct blk_mq_tag_set *set);
 void vfs_helper_queue_complete_here(struct request_queue *q);
 bool vfs_helper_queue_is_going(const struct request_queue *q);
 bool vfs_helper_queue_is_unused(struct request_queue *q);
@@ -290,3 +291,13 @@ int vfs_helper_mq_get_budget(struct request_queue *q);
 void vfs_helper_mq_set_budget(struct request *rq, int token);
 void vfs_helper_scsi_fill(struct request *rq);
 enum vfs_scsi_outcome vfs_helper_scsi_outcome(struct request *rq);
+
+/* helpers_ata.c */
+bool vfs_helper_ata_is_plain(struct request_queue *q);
+bool vfs_helper_ata_is_handled_by(struct request_queue *q, const void *dev_id);
+bool vfs_helper_ata_in_recovery(struct request_queue *q);
+bool vfs_helper_ata_is_away(struct request_queue *q);
+bool vfs_helper_ata_has_room(struct request_queue *q, bool flush);
+bool vfs_helper_ata_has_commands(struct request_queue *q);
+bool vfs_helper_ata_is_locked(struct request_queue *q);
+void vfs_helper_ata_prepare_at_panic(struct request_queue *q);

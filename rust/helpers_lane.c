@@ -240,9 +240,14 @@ static bool complete_here(struct request *rq, void *unused)
  * (which is stopped), or to a softirq (which does not run). That goes for the other disks on the
  * same hardware queues, too (namespaces, LUNs): what they have in flight is found with ours.
  */
+void vfs_helper_tags_complete_here(struct blk_mq_tag_set *set)
+{
+	blk_mq_tagset_busy_iter(set, complete_here, NULL);
+}
+
 void vfs_helper_queue_complete_here(struct request_queue *q)
 {
-	blk_mq_tagset_busy_iter(q->tag_set, complete_here, NULL);
+	vfs_helper_tags_complete_here(q->tag_set);
 }
 
 bool vfs_helper_queue_is_going(const struct request_queue *q)

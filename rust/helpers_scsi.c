@@ -21,7 +21,7 @@ static bool is_plain(const struct scsi_device *sdev)
 {
 	const struct scsi_target *target = sdev->sdev_target;
 
-	return sdev->host->hostt->mq_poll && !scsi_host_get_prot(sdev->host) && !sdev->handler &&
+	return !scsi_host_get_prot(sdev->host) && !sdev->handler &&
 	       !target->single_lun && target->can_queue <= 0 && sdev->use_10_for_rw &&
 	       !sdev->dma_drain_len && sdev->sector_size >= SECTOR_SIZE;
 }

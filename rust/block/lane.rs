@@ -25,6 +25,7 @@
 //! | `virtio-poll` | the queue's `vq->lock`, irq-safe, of those who poll | not out of a task with a spinlock while somebody's request is on the queue; in an NMI only if none is, and the driver neither allocates nor translates |
 //! | `virtio-shared` | `vq->lock`, irq-safe, which this CPU may hold | not in an NMI; not out of the block layer; not inside of the queue's interrupt |
 //! | `virtio-scsi` | `vq_lock`, the same | as `virtio-shared`; not while SCSI's host or device would not take a command at once |
+//! | `ahci` | the port's lock or the controller's, irq-safe, and seen not to be held | the same |
 //! | `nvme-poll` | `sq_lock`, `cq_poll_lock`, plain | everywhere if no request of anybody's is on the poll queue; in an NMI only without DMA translation |
 //! | `nvme-reap` | `sq_lock`, plain | on a queue of this CPU alone, on which the driver holds no request of anybody's; not in an NMI, not out of the block layer, not while the handler is in progress |
 //!
@@ -45,6 +46,7 @@ use kernel::{
 };
 
 pub mod at_panic;
+mod ata;
 mod flight;
 mod probe;
 mod queue;

@@ -41,7 +41,7 @@ class Device:
 
     @property
     def drive(self) -> str:
-        return {"--disk": "virtio0", "--nvme": "nvme0", "--scsi": "scsi0"}[self.bus]
+        return {"--disk": "virtio0", "--nvme": "nvme0", "--scsi": "scsi0", "--sata": "sata0"}[self.bus]
 
 
 KINDS = {
@@ -50,6 +50,7 @@ KINDS = {
     "nvme-poll": Device("--nvme", "/dev/nvme0n1", "nvme0n1", (), ("nvme.poll_queues=1",)),
     "nvme-default": Device("--nvme", "/dev/nvme0n1", "nvme0n1"),
     "virtio-scsi": Device("--scsi", "/dev/sda", "sda"),
+    "ahci": Device("--sata", "/dev/sda", "sda"),
     # The disk beside null_blk, which keeps nothing, holds a second volume: the witness.
     "null-blk": Device("--disk", "/dev/vda", "nullb0"),
     "dm-linear": Device("--disk", "/dev/vda", "dm-0"),

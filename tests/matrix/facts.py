@@ -33,7 +33,7 @@ EXTRA_IN_FLIGHT = {"submit": 1}
 
 # The ways to write and to collect that a device has, as mount and panic name them.
 WAYS = {"virtio-poll": ("virtio-poll", "virtio-shared"), "virtio-shared": ("virtio-shared", "virtio-shared"),
-        "virtio-scsi": ("virtio-scsi", "virtio-scsi"), "nvme-poll": ("nvme-poll", "nvme-reap"),
+        "virtio-scsi": ("virtio-scsi", "virtio-scsi"), "ahci": ("ahci", "ahci"), "nvme-poll": ("nvme-poll", "nvme-reap"),
         "nvme-default": ("nvme-reap", "nvme-reap"), "null-blk": ("none:driver", "none:driver"),
         "dm-linear": ("none:not-mq", "none:not-mq"), "loop": ("none:driver", "none:driver")}
 # The volume on the virtio disk beside null_blk.

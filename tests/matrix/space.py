@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 CONTEXTS = ("process", "softirq", "hardirq", "nmi", "spin", "submit", "commit", "alloc", "mount", "unmount", "unload",
             "nested", "rust")
-DEVICES = ("virtio-poll", "virtio-shared", "nvme-poll", "nvme-default", "virtio-scsi", "null-blk", "dm-linear", "loop")
+DEVICES = ("virtio-poll", "virtio-shared", "nvme-poll", "nvme-default", "virtio-scsi", "ahci", "null-blk", "dm-linear",
+           "loop")
 STATES = ("idle", "inflight", "never", "errors", "unplugged")
 PSTORES = ("ours", "erst", "ramoops")
 ENDS = ("watchdog", "once", "now")

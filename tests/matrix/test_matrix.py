@@ -125,6 +125,13 @@ class Trace(unittest.TestCase):
         self.assertEqual(self.requests(*read, flush.format(0), flush.format(1)), [(5.5, 0, 0, False), (5.5, 0, 0, True)])
         self.assertEqual(self.requests("virtio_blk_handle_write vdev 0x1 req 0xa sector 800 nsectors 16"), [(5.5, 800, 16, None)])
 
+    def test_ata(self):
+        self.assertEqual(self.requests("execute_ncq_command_write ahci(0x1)[0][tag:18]: NCQ writing 16 sectors to LBA 800",
+                                       "ide_bus_exec_cmd IDE exec cmd: bus 0x1; state 0x2; cmd 0xec",
+                                       "ide_bus_exec_cmd IDE exec cmd: bus 0x1; state 0x2; cmd 0xe7",
+                                       "ide_bus_exec_cmd IDE exec cmd: bus 0x1; state 0x2; cmd 0xea"),
+                         [(5.5, 800, 16, None), (5.5, 0, 0, None), (5.5, 0, 0, None)])
+
     def test_nvme_and_scsi(self):
         self.assertEqual(self.requests("pci_nvme_write cid 9 opname 'NVME_NVM_CMD_WRITE' nsid 1 nlb 16 count 8192 lba 0x320",
                                        "pci_nvme_flush_ns nsid 0x1"), [(5.5, 800, 16, None), (5.5, 0, 0, None)])

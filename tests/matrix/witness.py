@@ -10,20 +10,26 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-# What each controller's model traces. NVMe and SCSI tell a flush when it comes; virtio-blk only tells that a request which was
+# What each controller's model traces. NVMe, SCSI and ATA tell a flush when it comes; virtio-blk only tells that a request which was
 # neither read nor written has completed, and how.
 EVENTS = {
     "--disk": ("virtio_blk_handle_write", "virtio_blk_rw_complete", "virtio_blk_req_complete"),
     "--nvme": ("pci_nvme_write", "pci_nvme_flush_ns"),
     "--scsi": ("scsi_req_parsed", "scsi_disk_dma_command_WRITE"),
+    # Queued writes: others there are none on a disk that queues.
+    "--sata": ("execute_ncq_command_write", "ide_bus_exec_cmd"),
 }
 # SYNCHRONIZE CACHE of 10 and 16 bytes.
 SCSI_FLUSH = ("53", "145")
+# FLUSH CACHE, and EXT.
+ATA_FLUSH = ("0xe7", "0xea")
 LINE = re.compile(r"\d+@(\d+\.\d+):(\w+) (.*)")
 REQUEST = re.compile(r"vdev (\S+) req (\S+) (?:status|ret|sector) (-?\d+)(?: nsectors (\d+))?")
 NVME_WRITE = re.compile(r"nlb (\d+) .*lba 0x([0-9a-f]+)")
 SCSI_WRITE = re.compile(r"\(sector (\d+), count (\d+)\)")
 SCSI_COMMAND = re.compile(r"command (\d+) ")
+NCQ_WRITE = re.compile(r"writing (\d+) sectors to LBA (\d+)")
+ATA_COMMAND = re.compile(r"cmd (0x[0-9a-f]+)")
 
 
 @dataclasses.dataclass
@@ -84,5 +90,10 @@ def requests(text: str) -> Iterator[Request]:
         elif event == "scsi_disk_dma_command_WRITE":
             sector, sectors = SCSI_WRITE.search(rest).groups()
             yield Request(at, int(sector), int(sectors))
+        elif event == "execute_ncq_command_write":
+            sectors, sector = NCQ_WRITE.search(rest).groups()
+            yield Request(at, int(sector), int(sectors))
+        elif event == "ide_bus_exec_cmd" and ATA_COMMAND.search(rest)[1] in ATA_FLUSH:
+            yield Request(at)
         elif event == "scsi_req_parsed" and SCSI_COMMAND.search(rest)[1] in SCSI_FLUSH:
             yield Request(at)

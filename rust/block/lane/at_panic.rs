@@ -11,6 +11,7 @@
 //! whose queue is shared.
 
 use super::{
+    ata,
     flight::{Flight, Phase},
     queue::Place,
     scsi,
@@ -166,6 +167,9 @@ impl Shared {
         if self.queue.is_unused() {
             return Collected::DriverEmpty;
         }
+        if !self.lets_collect() {
+            return Collected::NoWay;
+        }
         if !flight.collecting {
             // What completes belongs to others: its end takes their locks, which are irq-safe.
             let place = Place::current();
@@ -182,22 +186,30 @@ impl Shared {
             self.tell_device(flight);
         }
         let asked = match self.collects {
-            Way::VirtioShared | Way::VirtioPoll => self.poll_queues(),
-            Way::VirtioScsi => {
-                // SAFETY: The way says that the disk's driver is sd.
-                let may = unsafe { scsi::may_collect(&self.queue) };
-                may && self.poll_queues()
-            }
+            Way::VirtioShared | Way::VirtioPoll | Way::VirtioScsi => self.poll_queues(),
+            Way::Ahci => self.reap_port(),
             Way::NvmeReap | Way::NvmePoll => self.reap_queues(),
             Way::None(_) => false,
         };
+        let more = match self.collects {
+            // SAFETY: The way says that the disk is on a port of ahci.
+            Way::Ahci => unsafe { ata::has_commands(&self.queue) },
+            _ => self.queue.has_requests_in_driver(),
+        };
         if !asked {
             Collected::NoWay
-        } else if self.queue.has_requests_in_driver() || self.is_blocked() {
+        } else if more || self.is_blocked() {
             Collected::More
         } else {
             Collected::DriverEmpty
         }
+    }
+
+    /// Whether the state of the device lets others' requests be completed here.
+    fn lets_collect(&self) -> bool {
+        // SAFETY: The way says that the disk's driver is sd.
+        let scsi = !self.collects.is_scsi() || unsafe { scsi::may_collect(&self.queue) };
+        scsi && (self.collects != Way::Ahci || self.port_refusal().is_none())
     }
 
     /// Whether any queue was asked.
@@ -212,6 +224,17 @@ impl Shared {
             unsafe { hw.poll() };
         }
         true
+    }
+
+    /// Whether the port was asked.
+    fn reap_port(&self) -> bool {
+        let mut any = false;
+        for vector in &self.vectors {
+            // SAFETY: In panic context; the handler takes its port's lock or its controller's, which
+            // nobody holds: `collect` has asked.
+            any |= unsafe { vector.call() } == Call::Called;
+        }
+        any
     }
 
     /// Whether any queue was asked.

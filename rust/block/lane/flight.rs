@@ -2,7 +2,7 @@
 
 //! The one request of a lane, and sending it.
 
-use super::{queue::HwQueue, refusal::QUEUE_SHARED, scsi, Op, Shared, Span, Way};
+use super::{ata, queue::HwQueue, refusal::QUEUE_SHARED, scsi, Op, Shared, Span, Way};
 use crate::bindings;
 use core::{ffi::c_void, ptr};
 use kernel::{
@@ -147,9 +147,14 @@ impl Shared {
     /// Before the first request is taken, or completed, at the panic.
     pub(super) fn prepare(&self) {
         self.queue.prepare();
-        if self.collects == Way::VirtioScsi {
+        if self.collects.is_scsi() {
             // SAFETY: The way says that the disk's driver is sd.
             unsafe { scsi::prepare(&self.queue) };
+        }
+        if self.collects == Way::Ahci {
+            // SAFETY: The way says that the disk is on a port of ahci; that nobody holds its lock was
+            // seen before this is called.
+            unsafe { ata::prepare(&self.queue) };
         }
     }
 
@@ -187,10 +192,15 @@ impl Shared {
         let rq = flight.request;
         let part = flight.part;
         let sector = self.start.wrapping_add(part.sector);
-        let scsi = self.writes == Way::VirtioScsi;
-        // SAFETY: The way says that the disk's driver is sd; by the invariant of `Flight` the request
-        // is ours and the driver does not have it. It goes to the driver below in any case.
-        if scsi && !unsafe { scsi::take_budget(&self.queue, rq) } {
+        let scsi = self.writes.is_scsi();
+        // SAFETY: The way says that the disk's driver is sd, or that its port is ahci's; by the
+        // invariant of `Flight` the request is ours and the driver does not have it. With a budget it
+        // goes to the driver below in any case.
+        let taken = unsafe {
+            let room = self.writes != Way::Ahci || ata::has_room(&self.queue, part.len == 0);
+            room && (!scsi || scsi::take_budget(&self.queue, rq))
+        };
+        if !taken {
             flight.phase = Phase::Waits;
             return Ok(());
         }
@@ -259,6 +269,13 @@ impl Shared {
                     unsafe { vector.call() };
                 }
             }
+            Way::Ahci => {
+                for vector in &self.vectors {
+                    // SAFETY: `refusal` has let the lane through; the handler takes its port's lock or
+                    // its controller's, which are irq-safe and not held.
+                    unsafe { vector.call() };
+                }
+            }
             // SAFETY: The queue is in use, for the lane has a request of it; `refusal` has let it
             // through, and these ways have `poll`.
             Way::VirtioPoll | Way::VirtioShared | Way::VirtioScsi | Way::NvmePoll => unsafe {
@@ -310,7 +327,7 @@ impl Shared {
 
     /// Whether the part whose request has ended with `status` is done; if not, it is to be sent again.
     fn outcome(&self, flight: &mut Flight, status: i32) -> Result<bool, i32> {
-        if self.writes != Way::VirtioScsi {
+        if !self.writes.is_scsi() {
             return if status == 0 { Ok(true) } else { Err(status) };
         }
         // SAFETY: The way says that the disk's driver is sd; the request is ours and has ended.

@@ -3,6 +3,7 @@
 //! What a device can do for a lane, found out at mount.
 
 use super::{
+    ata,
     queue::Queue,
     scsi,
     span::Limits,
@@ -33,6 +34,8 @@ pub(super) enum Driver {
     VirtioBlk,
     /// SCSI's `sd`, on a host of virtio_scsi.
     VirtioScsi,
+    /// SCSI's `sd`, on a port of ahci.
+    Ahci,
     Nvme,
 }
 
@@ -68,6 +71,8 @@ unsafe fn driver(bdev: *mut bindings::block_device) -> Option<Driver> {
             && has_driver(bdev, 1, b"virtio", b"virtio_scsi")
         {
             Some(Driver::VirtioScsi)
+        } else if has_driver(bdev, 0, b"scsi", b"sd") && has_driver(bdev, 1, b"pci", b"ahci") {
+            Some(Driver::Ahci)
         } else if has_driver(bdev, 0, b"pci", b"nvme") {
             Some(Driver::Nvme)
         } else {
@@ -86,7 +91,15 @@ fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
         Driver::VirtioScsi if queue.has_poll() && unsafe { scsi::is_plain(queue) } => {
             Way::VirtioScsi
         }
-        Driver::VirtioBlk | Driver::VirtioScsi => Way::None(Reason::Driver),
+        // SAFETY: The disk's driver is sd, and its port ahci's.
+        Driver::Ahci if unsafe { scsi::is_plain(queue) && ata::is_plain(queue) } => {
+            if vectors.is_empty() {
+                Way::None(Reason::Vectors)
+            } else {
+                Way::Ahci
+            }
+        }
+        Driver::VirtioBlk | Driver::VirtioScsi | Driver::Ahci => Way::None(Reason::Driver),
         // nvme_poll() does nothing on a queue with an interrupt. Poll queues have users of their own,
         // who may be stopped with the lock: they are left alone.
         Driver::Nvme => {
@@ -106,7 +119,7 @@ fn writes(driver: Driver, queue: &Queue, collects: Way, mode: Mode) -> Way {
     match driver {
         Driver::VirtioBlk if polled => Way::VirtioPoll,
         // A poll queue makes no difference: what SCSI itself shares is everybody's.
-        Driver::VirtioBlk | Driver::VirtioScsi => collects,
+        Driver::VirtioBlk | Driver::VirtioScsi | Driver::Ahci => collects,
         Driver::Nvme if polled => Way::NvmePoll,
         Driver::Nvme if !collects.works() => collects,
         Driver::Nvme if mode != Mode::Force && queue.hw_queues().all(|hw| hw.cpus() != 1) => {
@@ -160,6 +173,11 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
     };
     // SAFETY: As above.
     found.vectors = unsafe { vectors::of(bdev) }?;
+    if driver == Driver::Ahci {
+        // SAFETY: The disk's driver is sd, and its port ahci's.
+        let is_its = |vector: &mut Vector| unsafe { ata::is_handled_by(&found.queue, vector) };
+        found.vectors.retain(is_its);
+    }
     found.collects = collects(driver, &found.queue, &found.vectors);
     // SAFETY: As above; a virtio disk's parent is a virtio device.
     found.takes_locks = unsafe {
@@ -169,7 +187,7 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
                 bindings::vfs_helper_bdev_virtio_allocates(bdev)
                     || bindings::vfs_helper_bdev_translates_dma(bdev)
             }
-            Driver::VirtioScsi => true,
+            Driver::VirtioScsi | Driver::Ahci => true,
             Driver::Nvme => bindings::vfs_helper_bdev_translates_dma(bdev),
         }
     };
@@ -185,7 +203,7 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
             segment: (*limits).max_segment_size.into(),
             boundary_mask: (*limits).seg_boundary_mask as u64,
             driver: match driver {
-                Driver::VirtioBlk | Driver::VirtioScsi => u64::MAX,
+                Driver::VirtioBlk | Driver::VirtioScsi | Driver::Ahci => u64::MAX,
                 Driver::Nvme => NVME_BYTES,
             },
         }

@@ -3,6 +3,7 @@
 //! Why a lane may not write now.
 
 use super::{
+    ata,
     flight::{Flight, Phase},
     queue::{HwQueue, Place},
     scsi,
@@ -37,6 +38,15 @@ impl Shared {
         (changed && self.mode != Mode::Force).then_some("vectors")
     }
 
+    /// Why an AHCI port is to be left alone, if so. Its lock is seen, not guessed at.
+    pub(super) fn port_refusal(&self) -> Option<&'static str> {
+        // SAFETY: For the way Ahci only: the disk's driver is sd, and its port ahci's.
+        let (refusal, locked) = unsafe { (ata::refusal(&self.queue), ata::is_locked(&self.queue)) };
+        refusal
+            .or_else(|| self.vectors_refusal())
+            .or(locked.then_some(IN_BLOCK_LAYER))
+    }
+
     /// Why nothing may be written now, if so.
     pub(super) fn refusal(&self, flight: &mut Flight) -> Option<&'static str> {
         if let Way::None(reason) = self.writes {
@@ -65,6 +75,15 @@ impl Shared {
                 let refusal = unsafe { scsi::refusal(&self.queue) };
                 refusal.or_else(|| self.vectors_refusal())
             }
+            Way::Ahci => {
+                // SAFETY: The way says that the disk's driver is sd, and its port ahci's.
+                let refusal = unsafe { scsi::refusal(&self.queue) };
+                // SAFETY: As above.
+                let room = unsafe { ata::has_room(&self.queue, false) };
+                refusal
+                    .or_else(|| self.port_refusal())
+                    .or((!room).then_some("queue-stopped"))
+            }
             Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some(QUEUE_SHARED),
             _ => None,
         };
@@ -79,8 +98,15 @@ impl Shared {
     /// Whether a request of somebody else's keeps the lane from its queue, which [`Self::collect`] may
     /// complete.
     pub(super) fn is_blocked(&self) -> bool {
-        let own = self.queue.polled();
-        self.writes == Way::NvmeReap && own.is_some_and(|hw| hw.has_requests_in_driver())
+        match self.writes {
+            Way::NvmeReap => {
+                let own = self.queue.polled();
+                own.is_some_and(|hw| hw.has_requests_in_driver())
+            }
+            // SAFETY: The way says that the disk is on a port of ahci.
+            Way::Ahci => unsafe { !ata::has_room(&self.queue, false) },
+            _ => false,
+        }
     }
 
     /// Whether this CPU may hold an irq-safe lock of the driver's.
@@ -111,7 +137,7 @@ impl Shared {
             }
             Way::NvmePoll => None,
             _ if place.any_lock.is_some() => place.any_lock,
-            Way::VirtioShared | Way::VirtioScsi => {
+            Way::VirtioShared | Way::VirtioScsi | Way::Ahci => {
                 self.may_hold_irqsafe(&place).then_some(IN_BLOCK_LAYER)
             }
             _ if place.may_hold_plain() => Some(IN_BLOCK_LAYER),

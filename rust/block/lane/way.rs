@@ -48,6 +48,8 @@ pub enum Way {
     VirtioShared,
     /// A SCSI disk on virtio-scsi, on whatever queue.
     VirtioScsi,
+    /// A SATA disk on AHCI, whose interrupt handler is called by hand.
+    Ahci,
     /// NVMe, on a poll queue.
     NvmePoll,
     /// NVMe, on a queue whose interrupt handler is called by hand.
@@ -63,6 +65,7 @@ impl Way {
             Self::VirtioPoll => "virtio-poll",
             Self::VirtioShared => "virtio-shared",
             Self::VirtioScsi => "virtio-scsi",
+            Self::Ahci => "ahci",
             Self::NvmePoll => "nvme-poll",
             Self::NvmeReap => "nvme-reap",
             Self::None(Reason::Off) => "none:off",
@@ -74,6 +77,11 @@ impl Way {
             Self::None(Reason::Vectors) => "none:vectors",
             Self::None(Reason::QueueShared) => "none:queue-shared",
         }
+    }
+
+    /// Whether its requests are SCSI's.
+    pub fn is_scsi(self) -> bool {
+        matches!(self, Self::VirtioScsi | Self::Ahci)
     }
 
     /// Whether it is one.
@@ -107,10 +115,13 @@ mod tests {
             Way::VirtioPoll,
             Way::VirtioShared,
             Way::VirtioScsi,
+            Way::Ahci,
             Way::NvmePoll,
             Way::NvmeReap,
         ] {
             assert!(way.works() && !way.name().starts_with("none"));
+            let scsi = [Way::VirtioScsi, Way::Ahci].contains(&way);
+            assert_eq!(way.is_scsi(), scsi);
         }
     }
 }

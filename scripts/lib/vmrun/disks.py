@@ -11,12 +11,13 @@ from .kit import SetupError
 DRIVE_KEYS = ("cache", "aio", "discard", "detect-zeroes", "readonly", "format", "werror", "rerror")
 # Properties of a virtio-scsi disk that belong to its controller; each disk has one of its own.
 HBA_KEYS = ("num_queues", "virtqueue_size", "cmd_per_lun", "max_sectors", "param_change")
-DEVICES = {"virtio": "virtio-blk-pci", "nvme": "nvme", "scsi": "scsi-hd"}
+DEVICES = {"virtio": "virtio-blk-pci", "nvme": "nvme", "scsi": "scsi-hd", "sata": "ide-hd"}
+CONTROLLERS = {"scsi": "virtio-scsi-pci", "sata": "ich9-ahci"}
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Disk:
-    """One disk: `spec` as the caller gave it, `bus` virtio, nvme or scsi, `index` its place among those of its bus."""
+    """One disk: `spec` as the caller gave it, `bus` virtio, nvme, scsi or sata, `index` its place among those of its bus."""
 
     def __init__(self, bus: str, index: int, spec: str, extra: str, folder: pathlib.Path):
         self.bus, self.id = bus, f"{bus}{index}"
@@ -69,8 +70,8 @@ class Disk:
             drive.append(f"file={name}")
         device = [DEVICES[self.bus], f"drive={self.id}"]
         args = ["-drive", ",".join([f"if=none,id={self.id}", *drive])]
-        if self.bus == "scsi":
-            args += ["-device", ",".join(["virtio-scsi-pci", f"id={self.id}-hba", *self.hba])]
+        if self.bus in CONTROLLERS:
+            args += ["-device", ",".join([CONTROLLERS[self.bus], f"id={self.id}-hba", *self.hba])]
             device.append(f"bus={self.id}-hba.0")
         return [*args, "-device", ",".join([*device, *self.device])]
 

@@ -11,6 +11,8 @@ from common import BELOW, FILES, OTHER, PATIENCE, VOLUME, Failed, Runner, fsync,
 
 PANIC_AT = pathlib.Path("/sys/kernel/debug/permfs/panic_at")
 WRITERS = 64
+# A SATA disk takes 32 commands; two are left, for PermFS's own and the panic's.
+ATA_WRITERS = 30
 WRITE = 4096
 
 
@@ -25,6 +27,7 @@ class Cell:
         self.disk = os.path.basename(spec["disk"]) if spec["disk"] else "nullb0"
         # What counts the volume's requests: below a loop device there are ext4's, too.
         self.counts = self.disk
+        self.writers = ATA_WRITERS if self.device_kind == "ahci" else WRITERS
         self.threads: list[threading.Thread] = []
         self.truth = {"writers": 0}
 
@@ -148,8 +151,8 @@ class Cell:
         self.truth["in_flight"] = last
 
     def write_and_wait(self) -> None:
-        """64 direct writes of a block each, and the moment when all are in the device."""
-        fds = [os.open(VOLUME / "scratch" / str(n), os.O_WRONLY | os.O_DIRECT) for n in range(WRITERS)]
+        """Direct writes of a block each, and the moment when all are in the device."""
+        fds = [os.open(VOLUME / "scratch" / str(n), os.O_WRONLY | os.O_DIRECT) for n in range(self.writers)]
         buffer = mmap.mmap(-1, WRITE)
         buffer.write(b"w" * WRITE)
         returned = []
@@ -164,12 +167,12 @@ class Cell:
         if self.device_kind != "null-blk":
             for fd in fds:
                 self.start(lambda fd=fd: write(fd))
-            self.wait_for_blocked(WRITERS)
+            self.wait_for_blocked(self.writers)
         else:
             self.write_to_null_blk(fds, write)
         if returned:
-            raise Failed(f"{len(returned)} of {WRITERS} writes returned though the device is stalled: {returned[:2]}")
-        self.truth["writers"] = WRITERS
+            raise Failed(f"{len(returned)} of {self.writers} writes returned though the device is stalled: {returned[:2]}")
+        self.truth["writers"] = self.writers
 
     def write_to_null_blk(self, fds: list[int], write) -> None:
         """All 64 at once: they complete together, a second later, if there is no panic before that."""
@@ -220,7 +223,7 @@ class Cell:
         sys_disk = pathlib.Path(os.path.realpath(f"/sys/block/{self.disk}"))
         if self.device_kind == "null-blk":
             (self.null_folder / "power").write_text("0")
-        elif self.device_kind == "virtio-scsi":
+        elif self.device_kind in ("virtio-scsi", "ahci"):
             (sys_disk / "device/delete").write_text("1")
         else:
             # The PCI function that the disk belongs to is the nearest folder above it that can be removed.

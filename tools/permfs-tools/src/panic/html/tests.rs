@@ -208,8 +208,7 @@ fn what_did_not_complete_has_no_length() {
         late.contains("NO record: timeout, deadline (by nvme-reap)"),
         "{late}"
     );
-    let none =
-        page_of("lane slot=0 way=none:not-mq result=refused why=not-mq flush=not-attempted");
+    let none = page_of("lane slot=0 way=none:not-mq result=refused why=not-mq flush=not-attempted");
     assert!(none.contains("<td>none (not-mq)</td>") && !none.contains("did not complete"));
     let early = page_of("lane slot=0 way=none result=refused why=not-ready flush=not-attempted");
     assert!(early.contains("none (the mount had not come so far)"));

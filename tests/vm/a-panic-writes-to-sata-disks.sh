@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A panic collects what is in flight on SATA disks, writes its record and the kernel's log to them and flushes: on two disks of
+# one controller, which share its interrupt; where libata has put a flush aside until queued commands are done, and does not come
+# back to it; and on a disk without command queuing. They have one queue, and the I/O scheduler that such disks come with.
+. "$(dirname "$0")/lib.sh"
+
+monitor_socket
+image=$(disk one 128M)
+other=$(disk two 128M)
+recorded='.volumes | all(.lane | .result == "ok" and .way == "ahci" and .flush == "ok")'
+collected='.volumes | all(.drain.drained and .drain.way == "ahci")'
+marked='grep -q "a mark before the panic" /sys/fs/pstore/dmesg-permfs-*'
+
+# figures: the microseconds of the last run's panic.
+figures() {
+	console | sed -nE -e 's/.* rec=drain .* us=([0-9]+) .*/drain \1/p' \
+		-e 's/.* rec=lane .* write_us=([0-9]+) flush_us=([0-9]+) .*/write \1 flush \2/p' | tr '\n' ' '
+}
+
+# held DRIVE...: a machine whose drives, once the guest is ready, complete nothing until it panics.
+held() {
+	rm -f "$DIR/ack"
+	python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" "${@/#/stall:}" await:GUEST_PANICKED "${@/#/release:}" &
+	poker=$!
+	machine=(--ack "$DIR/ack" --qemu '-device pvpanic-pci -action panic=none' --qemu "-qmp unix:$socket,server=on,wait=off")
+}
+
+held sata0 port1
+vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" \
+	--qemu "-drive if=none,id=port1,format=raw,cache=writeback,file=$other" \
+	--qemu '-device ide-hd,drive=port1,bus=sata0-hba.1' -- '
+	modprobe pvpanic-pci || exit 9
+	until [ -b /dev/sdb ]; do sleep 0.1; done
+	mkdir /mnt/a /mnt/b
+	for d in a b; do
+		grep -q "\[mq-deadline\]" /sys/block/sd$d/queue/scheduler || exit 9
+		mkfs.permfs -q /dev/sd$d && mount -t permfs /dev/sd$d /mnt/$d || exit 9
+		echo kept >/mnt/$d/kept && sync /mnt/$d/kept || exit 9
+	done
+	[ "$(grep -c "panic_lane=ahci collects=ahci" /sys/kernel/debug/permfs/lanes)" = 2 ] || exit 9
+	echo "a mark before the panic" >/dev/kmsg
+	for i in a/1 a/2 a/3 a/4 b/1 b/2 b/3 b/4; do
+		dd if=/dev/zero of=/mnt/$i bs=64K count=1 conv=fsync status=none || exit 9
+	done
+	/run/permfs/files/guest/direct-writers.py /mnt/[ab]/[1-4] >/tmp/writers &
+	until grep -q writing /tmp/writers; do sleep 0.1; done
+	echo ready >/dev/permfs-ack
+	sleep 3
+	for d in a b; do [ "$(xargs </sys/block/sd$d/inflight)" = "0 4" ] || exit 9; done
+	echo c >/proc/sysrq-trigger'
+wait "$poker" || fail "QEMU did not do it"
+shared=$(figures)
+vm_status 0 --sata "$image" --sata "$other" -- "
+	mkdir /mnt/a /mnt/b
+	for d in a b; do mount -t permfs /dev/sd\$d /mnt/\$d && [ \"\$(cat /mnt/\$d/kept)\" = kept ] || exit 1; done
+	$marked || exit 1
+	$GUEST/panic-record.sh '.volumes_mounted == 2' '.volumes | all(.in_flight == 4)' '$collected' '$recorded' '.outcome | .drained and .flush == \"ok\"' || exit 1
+	umount /mnt/a /mnt/b && fsck.permfs -n /dev/sda && fsck.permfs -n /dev/sdb || exit 1"
+
+# Between a queued read, which the disk completes only once the panic has begun, and the panic somebody flushes the disk.
+held sata0
+vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" -- '
+	modprobe pvpanic-pci && mount -t permfs -o noatime /dev/sda /mnt || exit 9
+	echo new >/mnt/new && sync /mnt/new && sync -f /mnt || exit 9
+	echo "a mark before the panic" >/dev/kmsg
+	echo ready >/dev/permfs-ack
+	sleep 2
+	# The first is what stalls the disk, the second stays in it.
+	for _ in 1 2; do
+		dd if=/mnt/1 of=/dev/null bs=64K count=1 iflag=direct status=none &
+		sleep 1
+	done
+	busy=/sys/kernel/debug/block/sda/hctx0/busy
+	grep -q "op=READ.*in_flight" $busy || exit 9
+	python3 -c "import os; os.fsync(os.open(\"/dev/sda\", os.O_RDONLY))" &
+	for _ in {1..50}; do grep -q "op=FLUSH.*in_flight" $busy && break; sleep 0.1; done
+	cat $busy
+	grep -q "op=FLUSH.*in_flight" $busy || exit 9
+	echo c >/proc/sysrq-trigger'
+wait "$poker" || fail "QEMU did not do it"
+aside=$(figures)
+
+# The same disk without command queuing, after the record of that panic was read: one command at a time.
+held sata0
+vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" --append libata.force=noncq -- "
+	modprobe pvpanic-pci && mount -t permfs -o noatime /dev/sda /mnt && [ \"\$(cat /mnt/new)\" = new ] && $marked || exit 9
+	$GUEST/panic-record.sh '$collected' '$recorded' '.volumes[0].in_flight == 1' || exit 9
+	[ \"\$(cat /sys/block/sda/device/queue_depth)\" = 1 ] || exit 9
+	echo ready >/dev/permfs-ack
+	sleep 2
+	for _ in 1 2; do
+		dd if=/mnt/1 of=/dev/null bs=64K count=1 iflag=direct status=none &
+		sleep 1
+	done
+	grep -q 'op=READ.*in_flight' /sys/kernel/debug/block/sda/hctx0/busy || exit 9
+	echo c >/proc/sysrq-trigger"
+wait "$poker" || fail "QEMU did not do it"
+alone=$(figures)
+vm_status 0 --sata "$image" -- "
+	mount -t permfs /dev/sda /mnt || exit 1
+	$GUEST/panic-record.sh '$collected' '$recorded' '.volumes[0].in_flight == 1' || exit 1
+	umount /mnt && fsck.permfs -n /dev/sda || exit 1"
+note "us: two disks ${shared}; a flush put aside ${aside}; without queuing $alone"
