@@ -252,6 +252,7 @@ const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, co
 struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev);
 bool vfs_helper_bdev_translates_dma(struct block_device *bdev);
 bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev);
+bool vfs_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int first);
 void vfs_helper_bdev_virtio_notify(struct block_device *bdev);
 bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out);
 bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *busy);

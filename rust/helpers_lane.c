@@ -88,6 +88,41 @@ bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
 	return virtio_has_feature(dev_to_virtio(disk_parent(bdev)), VIRTIO_RING_F_INDIRECT_DESC);
 }
 
+/* The virtio device above the disk. */
+static struct virtio_device *virtio_above(struct block_device *bdev)
+{
+	struct device *dev = disk_parent(bdev);
+
+	while (dev && !(dev->bus && !strcmp(dev->bus->name, "virtio")))
+		dev = dev->parent;
+	return dev ? dev_to_virtio(dev) : NULL;
+}
+
+/*
+ * Whether the device has been given nothing, in its queues from the `first` on, that the driver has
+ * not taken back. In panic context, as the next.
+ */
+bool vfs_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int first)
+{
+#if IS_ENABLED(CONFIG_VIRTIO)
+	struct virtio_device *vdev = virtio_above(bdev);
+	unsigned int left = VFS_VIRTQUEUES;
+	struct virtqueue *vq;
+
+	if (!vdev)
+		return false;
+	list_for_each_entry(vq, &vdev->vqs, list) {
+		if (!left--)
+			return false;
+		if (vq->index >= first && vq->num_free != virtqueue_get_vring_size(vq))
+			return false;
+	}
+	return true;
+#else
+	return false;
+#endif
+}
+
 /*
  * Tells the device of what is in its queues. A CPU that was stopped as it gave a lock back with
  * interrupts on, which is where the stop finds most, has put a request into a queue and not told
@@ -98,15 +133,13 @@ bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
 void vfs_helper_bdev_virtio_notify(struct block_device *bdev)
 {
 #if IS_ENABLED(CONFIG_VIRTIO)
-	struct device *dev = disk_parent(bdev);
+	struct virtio_device *vdev = virtio_above(bdev);
 	unsigned int left = VFS_VIRTQUEUES;
 	struct virtqueue *vq;
 
-	while (dev && !(dev->bus && !strcmp(dev->bus->name, "virtio")))
-		dev = dev->parent;
-	if (!dev)
+	if (!vdev)
 		return;
-	list_for_each_entry(vq, &dev_to_virtio(dev)->vqs, list) {
+	list_for_each_entry(vq, &vdev->vqs, list) {
 		if (!left--)
 			break;
 		virtqueue_notify(vq);

@@ -18,9 +18,12 @@ use super::{
     vectors::Call,
     Mode, Op, Shared, Way, TABLE,
 };
-use crate::panic;
+use crate::{bindings::vfs_helper_bdev_virtio_is_empty as virtio_is_empty, panic};
 use core::ptr;
 use kernel::sync::atomic::{Acquire, Full, Release};
+
+/// The first of virtio-scsi's queues that is for requests: those before are for control and events.
+const VIRTIO_SCSI_REQUESTS: u32 = 2;
 
 /// A lane, for one call.
 ///
@@ -191,14 +194,9 @@ impl Shared {
             Way::NvmeReap | Way::NvmePoll => self.reap_queues(),
             Way::None(_) => false,
         };
-        let more = match self.collects {
-            // SAFETY: The way says that the disk is on a port of ahci.
-            Way::Ahci => unsafe { ata::has_commands(&self.queue) },
-            _ => self.queue.has_requests_in_driver(),
-        };
         if !asked {
             Collected::NoWay
-        } else if more || self.is_blocked() {
+        } else if self.device_has_requests() || self.is_blocked() {
             Collected::More
         } else {
             Collected::DriverEmpty
@@ -210,6 +208,22 @@ impl Shared {
         // SAFETY: The way says that the disk's driver is sd.
         let scsi = !self.collects.is_scsi() || unsafe { scsi::may_collect(&self.queue) };
         scsi && (self.collects != Way::Ahci || self.port_refusal().is_none())
+    }
+
+    /// Whether the device may have a request that was not found to be complete. What the driver has
+    /// started and the device was not given, because its CPU was stopped between the two, is none where
+    /// that can be told.
+    fn device_has_requests(&self) -> bool {
+        let bdev = self.device.bdev();
+        match self.collects {
+            // SAFETY: The way says that the disk is on a port of ahci.
+            Way::Ahci => unsafe { ata::has_commands(&self.queue) },
+            // SAFETY: In panic context, with a virtio device above the disk, as the way says.
+            Way::VirtioScsi if unsafe { virtio_is_empty(bdev, VIRTIO_SCSI_REQUESTS) } => false,
+            // SAFETY: As above.
+            Way::VirtioShared if unsafe { virtio_is_empty(bdev, 0) } => false,
+            _ => self.queue.has_requests_in_driver(),
+        }
     }
 
     /// Whether any queue was asked.

@@ -9,8 +9,8 @@
  * hardirq		in an hrtimer that expires in its interrupt
  * nmi			in the handler of an NMI that this CPU sends to itself
  * spin			in the task that writes, when all other CPUs spin with interrupts off
- * doorbell		in an interrupt of another CPU, when a task called "doorbell" has put a
- *			request into a virtio queue and is about to tell the device
+ * stopped:NAME		in an interrupt of another CPU, when a task called "stopped" has come to
+ *			the function NAME, which is called with interrupts on
  *
  * As somebody whom the panic caught with a spinlock, any, and so perhaps a driver's:
  *
@@ -171,15 +171,15 @@ static int spin_and_panic(void)
 
 static void in_call(void *unused)
 {
-	panic("panicker: doorbell");
+	panic("panicker: stopped");
 }
 
 /* Interrupts are on: a CPU that spins here is stopped here. */
-static int before_doorbell(struct kprobe *probe, struct pt_regs *regs)
+static int stop_here(struct kprobe *probe, struct pt_regs *regs)
 {
 	unsigned int other = cpumask_any_but(cpu_online_mask, smp_processor_id());
 
-	if (strcmp(current->comm, "doorbell") || other >= nr_cpu_ids)
+	if (strcmp(current->comm, "stopped") || other >= nr_cpu_ids)
 		return 0;
 	if (atomic_inc_return(&spinning) > 1)
 		return 0;
@@ -188,9 +188,11 @@ static int before_doorbell(struct kprobe *probe, struct pt_regs *regs)
 		cpu_relax();
 }
 
-static struct kprobe doorbell = {
-	.symbol_name = "virtqueue_notify",
-	.pre_handler = before_doorbell,
+static char stops_at[32];
+
+static struct kprobe stop = {
+	.symbol_name = stops_at,
+	.pre_handler = stop_here,
 };
 
 static char returns_from[32];
@@ -252,8 +254,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return send_nmi();
 	if (sysfs_streq(value, "spin"))
 		return spin_and_panic();
-	if (sysfs_streq(value, "doorbell"))
-		return register_kprobe(&doorbell);
+	if (sscanf(value, "stopped:%31s", stops_at) == 1)
+		return register_kprobe(&stop);
 	if (strstarts(value, "return:"))
 		return panic_at_return(value);
 	if (strstarts(value, "quiesce:"))
