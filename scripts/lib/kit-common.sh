@@ -12,6 +12,7 @@ KSRC=$CACHE/kernel/source
 KDIR=$CACHE/kernel/build
 DEBS=$CACHE/kernel/debs
 IMAGES=$CACHE/images
+FIRMWARE=$CACHE/firmware
 SERIES=7.3
 KIT_CC=x86_64-linux-gnu-gcc-14
 

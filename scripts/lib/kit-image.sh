@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What the test machine boots from: a read-only image of the root, an initramfs, and a disk of real files.
+# What the test machine boots from: a read-only image of the root, an initramfs, a disk of real files, and UEFI firmware.
 # Sourced by scripts/kit.
 # shellcheck shell=bash
 
@@ -67,4 +67,24 @@ stage_initrd() {
 	mkdir -p "$IMAGES"
 	logged initrd "making the initramfs failed" \
 		make_initrd
+}
+
+# get_firmware: UEFI firmware and an empty store of its variables, out of Debian's package. They are files for QEMU alone: not
+# installed in the root, so that no other stage is made again for them.
+get_firmware() {
+	local tmp=$FIRMWARE.new
+	rm -rf "$tmp"
+	mkdir -p "$tmp/deb"
+	apt_suite "$DEBIAN" apt-get update
+	cd "$tmp"
+	apt_suite "$DEBIAN" apt-get download ovmf
+	in_root dpkg-deb -x "$tmp"/ovmf_*.deb "$tmp/deb"
+	mv "$tmp"/deb/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd "$tmp"
+	rm -rf "$ROOT/var/lib/permfs-apt" "$tmp/deb" "$tmp"/ovmf_*.deb "$FIRMWARE"
+	mv "$tmp" "$FIRMWARE"
+}
+
+stage_firmware() {
+	logged firmware "getting the UEFI firmware (Debian's package ovmf) failed" \
+		get_firmware
 }
