@@ -21,6 +21,7 @@ class Kit:
         self.image = self.cache / "images/root.img"
         self.corpus = self.cache / "images/corpus.img"
         self.initrd = self.cache / "images/initrd.img"
+        self.firmware = self.cache / "firmware"
         if subprocess.run([repo / "scripts/kit", "build"], stdin=subprocess.DEVNULL, stdout=2, check=False).returncode:
             raise SetupError("the kernel kit could not be made; its message stands above")
         facts = dict(line.split("=", 1) for line in (self.cache / "kernel/facts").read_text().splitlines())

@@ -3,6 +3,7 @@
 
 import pathlib
 import shlex
+import shutil
 import subprocess
 
 from . import payload
@@ -72,6 +73,8 @@ def devices(opts, kit: Kit, folder: pathlib.Path, disks: list) -> list[str]:
         args += store("erst", opts.erst, 0x10000) + ["-device", "acpi-erst,memdev=erst"]
     if opts.ramoops:
         args += store("ramoops", opts.ramoops, 0x100000) + ["-device", "ivshmem-plain,memdev=ramoops"]
+    if opts.efi:
+        args += efi(opts.efi, kit)
     if opts.share:
         args += ["-virtfs", f"local,path={escape(pathlib.Path(opts.share).absolute())},mount_tag=share,"
                             "security_model=none,multidevs=remap"]
@@ -87,6 +90,16 @@ def store(name: str, path: str, size: int) -> list[str]:
         with open(file, "ab") as out:
             out.truncate(size)
     return ["-object", f"memory-backend-file,id={name},mem-path={escape(file)},size={file.stat().st_size},share=on"]
+
+
+def efi(path: str, kit: Kit) -> list[str]:
+    """UEFI firmware instead of the BIOS, with its variables in a file; made from the empty store if it is not there."""
+    file, empty = pathlib.Path(path).absolute(), kit.firmware / "OVMF_VARS_4M.fd"
+    if not file.exists() or file.stat().st_size < empty.stat().st_size:
+        shutil.copyfile(empty, file)
+    code = escape(kit.firmware / "OVMF_CODE_4M.fd")
+    return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
+            "-drive", f"if=pflash,unit=1,format=raw,file={escape(file)}"]
 
 
 def command(opts, kit: Kit, folder: pathlib.Path, disks: list) -> tuple[list[str], dict[str, str]]:

@@ -36,7 +36,7 @@ def command(opts, kit: Kit, folder: pathlib.Path, disks: list, content: payload.
 
 def outside(opts, disks: list) -> list[str]:
     """Folders that the launch must see inside the root under their own paths."""
-    files = [disk.path for disk in disks] + [disk.log for disk in disks] + [opts.erst, opts.ramoops, opts.ack]
+    files = [disk.path for disk in disks] + [disk.log for disk in disks] + [opts.erst, opts.efi, opts.ramoops, opts.ack]
     folders = {str(pathlib.Path(f).absolute().parent) for f in files if f}
     if opts.share:
         folders.add(str(pathlib.Path(opts.share).absolute()))
