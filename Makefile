@@ -56,7 +56,7 @@ guest-tools: ## the same tools for the test machine, in build/guest-bin
 vm-ready: modules guest-tools
 
 .PHONY: demo
-demo: vm-ready tools ## panic, reboot, read, verify: the main job (PSTORE=erst|ramoops)
+demo: vm-ready tools ## panic, reboot, read, verify: the main job (PSTORE=erst|ramoops|efi)
 	@scripts/demo
 
 .PHONY: soak
