@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # limit: 1800
 # KASAN, lockdep and the kernel's other checkers find nothing wrong in a day of the module: semantics, many writers until the
-# volume is full, remounts, freezes, a quiesce, two volumes and pstore, unloading; then a panic among writers, and the replay.
+# volume is full, remounts, freezes, a quiesce, two volumes and pstore, unloading; then a panic among writers, on a SATA disk too,
+# and the replay.
 . "$(dirname "$0")/lib.sh"
 debug_kernel
 
 # What must be on for this to mean anything, at the end too: lockdep switches itself off at its first finding.
 checked='zcat /proc/config.gz | grep -qx CONFIG_KASAN=y && grep -q "debug_locks: *1" /proc/lockdep_stats ||
 	{ echo "KASAN or lockdep is off"; exit 1; }'
-virtio=$(disk virtio 512M) nvme=$(disk nvme 128M)
-disks=(--kernel debug --timeout 900 --disk "$virtio" --nvme "$nvme")
+virtio=$(disk virtio 512M) nvme=$(disk nvme 128M) sata=$(disk sata 128M)
+disks=(--kernel debug --timeout 900 --disk "$virtio" --nvme "$nvme" --sata "$sata")
 
 # With little memory, so that inodes are evicted by reclaim too, with its own locks held.
 vm_status 0 "${disks[@]}" --mem 1G -- "
@@ -37,22 +38,25 @@ vm_status 0 "${disks[@]}" --mem 1G -- "
 expect ' passed, 0 failed' "$DIR/out"
 
 vm_panic 'sysrq triggered crash' "${disks[@]}" --module-params panic_deadline_ms=2000 -- "
-	mkdir /mnt/a /mnt/b
+	mkdir /mnt/a /mnt/b /mnt/c
 	mount -t permfs /dev/vda /mnt/a && mount -t permfs /dev/nvme0n1 /mnt/b && rm -rf /mnt/b/* && mkdir /mnt/a/many || exit 9
-	for d in a b; do echo kept >/mnt/\$d/kept && sync /mnt/\$d/kept || exit 9; done
+	mkfs.permfs -q /dev/sda && mount -t permfs /dev/sda /mnt/c || exit 9
+	for d in a b c; do echo kept >/mnt/\$d/kept && sync /mnt/\$d/kept || exit 9; done
 	$GUEST/many-writers.py /mnt/a/many 3 60 2 &
 	$GUEST/many-writers.py /mnt/b 2 60 3 &
+	$GUEST/many-writers.py /mnt/c 2 60 4 &
 	sleep 8
 	$GUEST/kernel-is-quiet.sh && echo c >/proc/sysrq-trigger"
 # What the checkers have to say of the panic path itself stands on the console alone.
 if console | grep -E 'BUG:|WARNING:|panicked at'; then fail "found in the panic"; fi
 
 vm_status 0 "${disks[@]}" -- "
-	mkdir /mnt/a /mnt/b
-	mount -t permfs /dev/vda /mnt/a && mount -t permfs /dev/nvme0n1 /mnt/b || exit 1
-	for d in a b; do [ \"\$(cat /mnt/\$d/kept)\" = kept ] || exit 1; done
-	$GUEST/panic-record.sh '.volumes_mounted == 2' 'all(.volumes[].lane; .result == \"ok\")' || exit 1
+	mkdir /mnt/a /mnt/b /mnt/c
+	mount -t permfs /dev/vda /mnt/a && mount -t permfs /dev/nvme0n1 /mnt/b && mount -t permfs /dev/sda /mnt/c || exit 1
+	for d in a b c; do [ \"\$(cat /mnt/\$d/kept)\" = kept ] || exit 1; done
+	$GUEST/panic-record.sh '.volumes_mounted == 3' 'all(.volumes[].lane; .result == \"ok\")' || exit 1
 	# Not those that are nearly all hole.
-	find /mnt/a /mnt/b -type f -size -100M -print0 | xargs -0 cat >/dev/null && rm -rf /mnt/a/many && umount /mnt/a /mnt/b || exit 1
-	fsck.permfs -n /dev/vda && fsck.permfs -n /dev/nvme0n1 && $GUEST/kernel-is-quiet.sh || exit 1
+	find /mnt/? -type f -size -100M -print0 | xargs -0 cat >/dev/null && rm -rf /mnt/a/many && umount /mnt/? || exit 1
+	for d in vda nvme0n1 sda; do fsck.permfs -n /dev/\$d || exit 1; done
+	$GUEST/kernel-is-quiet.sh || exit 1
 	$checked"
