@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The panic handler over real volumes: it comes at any moment of a mount or a commit, tells what is true
-//! then, allocates nothing, and leaves a volume that holds all that was durable and a record of the panic.
+//! A machine with one volume that panics at a call of the volume's device, and an allocator that counts.
 
-mod common;
-
-use common::{checked, params, NOW};
+use super::common::{params, NOW};
 use kernel::prelude::*;
 use permfs_core::{
     alloc::Env,
@@ -28,8 +25,8 @@ use std::{
 struct Counting;
 
 thread_local! {
-    static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
-    static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
+    pub static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
+    pub static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
 }
 
 fn count() {
@@ -116,7 +113,7 @@ impl PanicReboot for Never {
 }
 
 /// A write that was submitted and has not completed.
-struct Pending {
+pub struct Pending {
     sector: u64,
     bytes: Vec<u8>,
 }
@@ -125,10 +122,10 @@ type Vec<T> = std::vec::Vec<T>;
 type Hooks = PanicHooks<&'static Log, Never, Never, &'static Machine, &'static Lane>;
 
 /// A lane to one device, without a queue: requests are done when they are asked for.
-struct Lane {
+pub struct Lane {
     dev: MemoryBlockDevice,
     gate: &'static Gate,
-    pending: RefCell<Option<Pending>>,
+    pub pending: RefCell<Option<Pending>>,
     buffer: RefCell<Vec<u8>>,
     flushes: Cell<u32>,
 }
@@ -184,18 +181,18 @@ impl PanicDevices for &Lane {
 }
 
 /// A machine with one volume that panics at one of its device's calls.
-struct World {
+pub struct World {
     dev: MemoryBlockDevice,
     table: &'static VolumeTable,
     log: &'static Log,
-    lane: OnceCell<&'static Lane>,
+    pub lane: OnceCell<&'static Lane>,
     hooks: OnceLock<Hooks>,
     /// Calls that pass before the panic.
-    calls_left: Cell<Option<u32>>,
+    pub calls_left: Cell<Option<u32>>,
 }
 
 impl World {
-    fn new(dev: &MemoryBlockDevice) -> Rc<Self> {
+    pub fn new(dev: &MemoryBlockDevice) -> Rc<Self> {
         let table: &'static VolumeTable = std::boxed::Box::leak(std::boxed::Box::default());
         let log = Log(Mutex::new(Vec::with_capacity(1 << 16)));
         Rc::new(Self {
@@ -209,7 +206,7 @@ impl World {
     }
 
     /// Installs the handler and mounts the volume, with its gate in front of every call.
-    fn mount(self: &Rc<Self>) -> Result<Volume<Trap>, MountError> {
+    pub fn mount(self: &Rc<Self>) -> Result<Volume<Trap>, MountError> {
         let slot = SlotGuard::claim_in(self.table, b"vda", &[0; 16]);
         let lane: &'static Lane = std::boxed::Box::leak(std::boxed::Box::new(Lane {
             dev: self.dev.clone(),
@@ -239,7 +236,7 @@ impl World {
     }
 
     /// The machine panics. Nothing in the handler may allocate or free.
-    fn panic(&self) {
+    pub fn panic(&self) {
         // The memory of the device is its own business: the area's blocks are there beforehand.
         let geometry = permfs_core::geometry::read_super(&self.dev).unwrap().1;
         for n in 0..geometry.panic_blocks() {
@@ -258,12 +255,12 @@ impl World {
         assert_eq!(ALLOCATIONS.get(), 0, "the handler has allocated");
     }
 
-    fn has_panicked(&self) -> bool {
+    pub fn has_panicked(&self) -> bool {
         !self.log.0.lock().unwrap().is_empty()
     }
 
     /// The field `key` of the line of kind `kind`.
-    fn field(&self, kind: &str, key: &str) -> std::string::String {
+    pub fn field(&self, kind: &str, key: &str) -> std::string::String {
         let text = std::string::String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap();
         let line = text
             .lines()
@@ -276,12 +273,12 @@ impl World {
         value.into()
     }
 
-    fn num(&self, kind: &str, key: &str) -> u64 {
+    pub fn num(&self, kind: &str, key: &str) -> u64 {
         self.field(kind, key).parse().unwrap()
     }
 
     /// The record on the volume is what was said, and the log's piece follows it.
-    fn check_record(&self) {
+    pub fn check_record(&self) {
         let (sb, geometry) = permfs_core::geometry::read_super(&self.dev).unwrap();
         let area = area::Area::of(&sb, &geometry);
         let scan = area.scan(&self.dev).unwrap();
@@ -302,7 +299,7 @@ impl World {
 }
 
 /// The volume's device.
-struct Trap(Rc<World>);
+pub struct Trap(Rc<World>);
 
 impl Trap {
     /// Whether this call is the one in which the machine panics. What is under way then is in flight.
@@ -372,13 +369,13 @@ impl BlockDevice for Trap {
     }
 }
 
-fn volume(blocks: u64) -> MemoryBlockDevice {
+pub fn volume(blocks: u64) -> MemoryBlockDevice {
     let dev = MemoryBlockDevice::new(blocks);
     mkfs::format(&dev, &params()).unwrap();
     dev
 }
 
-fn create(v: &mut Volume<Trap>, name: &str) -> Result<u64> {
+pub fn create(v: &mut Volume<Trap>, name: &str) -> Result<u64> {
     let new = NewInode {
         ino: v.allocate_ino(),
         mode: S_IFREG | 0o644,
@@ -394,7 +391,7 @@ fn create(v: &mut Volume<Trap>, name: &str) -> Result<u64> {
 
 /// Makes files, one durable after the other, until the machine panics or `files` are made. Returns how many
 /// are durable, and the epoch of the last of them.
-fn work(world: &Rc<World>, v: &mut Volume<Trap>, files: u32) -> (u32, u64) {
+pub fn work(world: &Rc<World>, v: &mut Volume<Trap>, files: u32) -> (u32, u64) {
     let mut durable = (0, v.store().durable_epoch());
     for n in 0..files {
         let done = create(v, &std::format!("file {n}")).and_then(|_| v.sync());
@@ -406,132 +403,4 @@ fn work(world: &Rc<World>, v: &mut Volume<Trap>, files: u32) -> (u32, u64) {
         durable = (n + 1, v.store().durable_epoch());
     }
     durable
-}
-
-#[test]
-fn at_any_write_of_a_commit_what_was_durable_stays_and_the_record_is_true() {
-    let mut moments = 0;
-    for call in 0.. {
-        let dev = volume(4096);
-        let world = World::new(&dev);
-        let mut v = world.mount().unwrap();
-        world.calls_left.set(Some(call));
-        let (files, epoch) = work(&world, &mut v, 6);
-        if !world.has_panicked() {
-            break;
-        }
-        moments += 1;
-        assert_eq!(world.field("vol", "state"), "mounted");
-        assert_eq!(world.num("vol", "dur"), epoch, "call {call}");
-        assert!(world.num("vol", "run") > epoch);
-        let free = v.store().allocator().free_blocks();
-        assert_eq!(world.num("alloc", "free"), free);
-        assert_eq!(
-            (
-                world.num("drain", "drained"),
-                world.num("drain", "inflight")
-            ),
-            (1, 0)
-        );
-        assert_eq!(
-            (world.field("lane", "result"), world.field("end", "flush")),
-            ("ok".into(), "ok".into())
-        );
-        world.check_record();
-        drop(v);
-        // What the next mount finds.
-        assert_eq!(checked(&dev).1, []);
-        let mut again = common::mount(&dev);
-        for n in 0..files {
-            let name = std::format!("file {n}");
-            assert!(
-                again.lookup(ROOT_INO, name.as_bytes()).is_ok(),
-                "call {call}: {name}"
-            );
-        }
-        let last = again.survey_panic_area().unwrap().last.unwrap();
-        assert_eq!(last.message.unwrap()[..], *b"the handler came");
-    }
-    assert!(moments >= 12, "{moments}");
-}
-
-#[test]
-fn the_true_pressure_and_the_last_events_are_told() {
-    let dev = volume(2048);
-    let world = World::new(&dev);
-    let mut v = world.mount().unwrap();
-    let ino = create(&mut v, "large").unwrap();
-    let mut at = 0;
-    let full = loop {
-        match v.reserve_extent(ino, at, 64, false) {
-            Ok((_, len)) => at += len,
-            Err(e) => break e,
-        }
-    };
-    assert_eq!(full, ENOSPC);
-    let running = v.store().running_epoch();
-    let truth = v.store().allocator().panic_report(running);
-    assert!(truth.shards_with_pressure == 1 && truth.alloc_failed > 0);
-    world.panic();
-    assert_eq!(world.num("vol", "run"), running);
-    assert_eq!(world.num("alloc", "shards"), truth.shards_total);
-    assert_eq!(world.num("alloc", "pressure"), truth.shards_with_pressure);
-    assert_eq!(world.num("alloc", "free"), truth.free_blocks);
-    assert_eq!(world.num("alloc", "failed"), truth.alloc_failed);
-    let newest = &truth.last_errors[truth.drained.events - 1];
-    assert_eq!(world.num("event", "seq"), newest.seq);
-    assert_eq!(world.field("event", "kind"), newest.kind.name());
-    assert_eq!(world.num("event", "arg"), newest.arg);
-    world.check_record();
-}
-
-#[test]
-fn a_volume_that_is_half_mounted_is_told_of_as_far_as_it_came() {
-    let dev = volume(4096);
-    {
-        // Something to replay.
-        let world = World::new(&dev);
-        let mut v = world.mount().unwrap();
-        work(&world, &mut v, 3);
-    }
-    let mut moments = 0;
-    for call in 0.. {
-        let copy = dev.snapshot();
-        let world = World::new(&copy);
-        world.calls_left.set(Some(call));
-        let outcome = world.mount();
-        if !world.has_panicked() {
-            assert!(outcome.is_ok());
-            break;
-        }
-        moments += 1;
-        assert!(outcome.is_err());
-        let state = world.field("vol", "state");
-        assert!(state == "mounting" || state == "mounted", "{state}");
-        let uuid = world.field("vol", "uuid");
-        let known: std::string::String = params()
-            .uuid
-            .iter()
-            .map(|b| std::format!("{b:02x}"))
-            .collect();
-        // The super block is the first that is read.
-        assert_eq!(uuid == known, call > 0, "call {call}: {uuid}");
-        let refused = (world.field("lane", "result"), world.field("lane", "why"));
-        assert_eq!(refused, ("refused".into(), "not-ready".into()));
-        // Without a lane nothing is collected, and that is said.
-        let in_flight = u64::from(world.lane.get().unwrap().pending.borrow().is_some());
-        assert_eq!(world.num("drain", "inflight"), in_flight);
-        assert_eq!(world.num("end", "drained"), 1 - in_flight);
-        assert_eq!(checked(&copy).1, []);
-    }
-    assert!(moments >= 10, "{moments}");
-}
-
-#[test]
-fn the_counting_allocator_counts() {
-    IN_HANDLER.set(true);
-    let memory = std::hint::black_box(std::vec![1u8; 100]);
-    drop(memory);
-    IN_HANDLER.set(false);
-    assert_eq!(ALLOCATIONS.replace(0), 2);
 }
