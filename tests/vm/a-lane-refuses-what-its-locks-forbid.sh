@@ -59,6 +59,13 @@ panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1
 # The other CPU was stopped by NMI, so that it may hold any lock.
 more=(--append crash_kexec_post_notifiers) linear=
 panics locked task locked vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop nvme1n1=nvme-reap:nmi-stop
+# All handlers are threads. NVMe has none that could be called; nor can virtio's be asked whether one is in progress: any task that
+# holds a spinlock may be one, and any interrupt may have come into one.
+more=(--append threadirqs)
+panics process task process nvme1n1=none:vectors nvme2n1=none:vectors
+threads=(vdc=virtio-shared:in-block-layer sda=virtio-scsi:in-block-layer nvme1n1=none:vectors nvme2n1=none:vectors)
+panics locked task locked "${threads[@]}"
+panics hardirq-plugged hardirq hardirq "${threads[@]}"
 # Memory is mapped for DMA, which takes locks: irq-safe ones, which only an NMI can have come between.
 more=(--append intel_iommu=on --qemu '-device intel-iommu')
 panics locked task locked
