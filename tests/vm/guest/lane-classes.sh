@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # usage: lane-classes.sh CONTEXT [linear]: mounts volumes on every kind of device that a panic lane knows, and on some that have
 # none, and panics in a CONTEXT of tests/matrix/panicker; irq:NAME:DISK is in the handler NAME for an interrupt of that disk. With
-# `linear` the volume of vdd is on what device mapper makes of it.
+# `linear` the volume of sdb is on what device mapper makes of it.
 set -e
 exec 2>&1
 context=$1
@@ -15,14 +15,13 @@ pci() {
 }
 
 "$(dirname "$0")/nvme-poll-queue.sh" nvme0n1
-# A disk with one queue has a scheduler; vdd keeps it.
-echo none | tee /sys/block/{vdc,nvme2n1}/queue/scheduler >/dev/null
-grep -q '\[mq-deadline\]' /sys/block/vdd/queue/scheduler
-volumes=(vda vdb vdc vdd sda nvme0n1 nvme1n1 nvme2n1)
+# A disk with one queue has a scheduler.
+grep -q '\[mq-deadline\]' /sys/block/vdc/queue/scheduler
+volumes=(vda vdb vdc sda sdb nvme0n1 nvme1n1 nvme2n1)
 if [ "${2:-}" = linear ]; then
 	modprobe dm_mod
-	dmsetup create linear --table "0 $(blockdev --getsz /dev/vdd) linear /dev/vdd 0"
-	volumes[3]=mapper/linear
+	dmsetup create linear --table "0 $(blockdev --getsz /dev/sdb) linear /dev/sdb 0"
+	volumes[4]=mapper/linear
 fi
 for d in "${volumes[@]}"; do
 	mkdir -p "/mnt/$d"

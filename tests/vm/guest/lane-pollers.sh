@@ -6,7 +6,6 @@ set -e
 exec 2>&1
 volumes=(vda vdb vdc vdd sda sdb)
 for d in "${volumes[@]}"; do
-	echo none >"/sys/block/$d/queue/scheduler"
 	mkdir -p "/mnt/$d"
 	mount -t permfs "/dev/$d" "/mnt/$d"
 done
