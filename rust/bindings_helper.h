@@ -264,6 +264,8 @@ bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
 bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					     const struct blk_mq_hw_ctx *hctx);
+bool vfs_helper_queue_enter(struct request_queue *q);
+void vfs_helper_queue_exit(struct request_queue *q);
 void vfs_helper_tags_complete_here(struct blk_mq_tag_set *set);
 void vfs_helper_queue_complete_here(struct request_queue *q);
 bool vfs_helper_queue_is_going(const struct request_queue *q);

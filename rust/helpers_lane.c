@@ -6,6 +6,7 @@
  */
 #include "bindings_helper.h"
 #include <linux/blk-integrity.h>
+#include <linux/delay.h>
 #include <linux/dma-map-ops.h>
 #include <linux/iommu-dma.h>
 #include <linux/irq.h>
@@ -88,6 +89,7 @@ bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
 	return virtio_has_feature(dev_to_virtio(disk_parent(bdev)), VIRTIO_RING_F_INDIRECT_DESC);
 }
 
+#if IS_ENABLED(CONFIG_VIRTIO)
 /* The virtio device above the disk. */
 static struct virtio_device *virtio_above(struct block_device *bdev)
 {
@@ -97,6 +99,7 @@ static struct virtio_device *virtio_above(struct block_device *bdev)
 		dev = dev->parent;
 	return dev ? dev_to_virtio(dev) : NULL;
 }
+#endif
 
 /*
  * Whether the device has been given nothing, in its queues from the `first` on, that the driver has
@@ -193,6 +196,27 @@ void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
 	lock_map_acquire_try(&panic_lane_map);
 	irq->handler(number, irq->dev_id);
 	lock_map_release(&panic_lane_map);
+}
+
+/*
+ * Keeps the driver from taking down what is below the queue, in process context; false if it does
+ * so already. For a moment a queue may be frozen for other reasons.
+ */
+bool vfs_helper_queue_enter(struct request_queue *q)
+{
+	unsigned int tries = 1000;
+
+	while (!percpu_ref_tryget_live(&q->q_usage_counter)) {
+		if (blk_queue_dying(q) || !tries--)
+			return false;
+		fsleep(1000);
+	}
+	return true;
+}
+
+void vfs_helper_queue_exit(struct request_queue *q)
+{
+	percpu_ref_put(&q->q_usage_counter);
 }
 
 struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n)

@@ -5,8 +5,10 @@
 //! C header: [`include/linux/libata.h`](srctree/include/linux/libata.h)
 //!
 //! Each function is for panic context unless it says otherwise, and for the queue of a disk of SCSI's
-//! `sd` on a port of the driver `ahci`: that is the contract of each that is unsafe. The open disk
-//! keeps its port and controller.
+//! `sd` on a port of the driver `ahci`: that is the contract of each that is unsafe. Port and
+//! controller are there as long as the queue is not dying, and at a panic nobody is left who could
+//! take them down: so it is not, which [`Queue::is_unused`] and [`Queue::is_going`] see, or in process
+//! context [`Queue::while_alive`] sees to.
 
 use super::{queue::Queue, vectors::Vector};
 use crate::bindings;

@@ -81,6 +81,14 @@ unsafe fn driver(bdev: *mut bindings::block_device) -> Option<Driver> {
     }
 }
 
+/// # Safety
+///
+/// The disk's driver is sd, and its port ahci's, which is there.
+unsafe fn is_plain_ata(queue: &Queue) -> bool {
+    // SAFETY: By the contract.
+    unsafe { scsi::is_plain(queue) && ata::is_plain(queue) }
+}
+
 /// How the requests that others have in flight can be collected.
 fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
     match driver {
@@ -92,7 +100,7 @@ fn collects(driver: Driver, queue: &Queue, vectors: &[Vector]) -> Way {
             Way::VirtioScsi
         }
         // SAFETY: The disk's driver is sd, and its port ahci's.
-        Driver::Ahci if unsafe { scsi::is_plain(queue) && ata::is_plain(queue) } => {
+        Driver::Ahci if queue.while_alive(|| unsafe { is_plain_ata(queue) }) == Some(true) => {
             if vectors.is_empty() {
                 Way::None(Reason::Vectors)
             } else {
@@ -174,9 +182,12 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
     // SAFETY: As above.
     found.vectors = unsafe { vectors::of(bdev) }?;
     if driver == Driver::Ahci {
+        let (queue, vectors) = (&found.queue, &mut found.vectors);
         // SAFETY: The disk's driver is sd, and its port ahci's.
-        let is_its = |vector: &mut Vector| unsafe { ata::is_handled_by(&found.queue, vector) };
-        found.vectors.retain(is_its);
+        let is_its = |vector: &mut Vector| unsafe { ata::is_handled_by(queue, vector) };
+        if queue.while_alive(|| vectors.retain(is_its)).is_none() {
+            return none(found, Reason::Driver);
+        }
     }
     found.collects = collects(driver, &found.queue, &found.vectors);
     // SAFETY: As above; a virtio disk's parent is a virtio device.

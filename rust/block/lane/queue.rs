@@ -59,6 +59,19 @@ impl Queue {
         unsafe { self.is_mq() && (*(*self.as_ptr()).mq_ops).poll.is_some() }
     }
 
+    /// Does something while the driver keeps what is below the queue; none if it is going. Process
+    /// context.
+    pub(super) fn while_alive<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        // SAFETY: By the type invariant.
+        if !unsafe { bindings::vfs_helper_queue_enter(self.as_ptr()) } {
+            return None;
+        }
+        let done = f();
+        // SAFETY: It was entered above.
+        unsafe { bindings::vfs_helper_queue_exit(self.as_ptr()) };
+        Some(done)
+    }
+
     /// Whether new requests are refused: it is frozen, or the device is gone.
     pub(super) fn is_going(&self) -> bool {
         // SAFETY: By the type invariant.

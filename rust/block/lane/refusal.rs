@@ -99,6 +99,7 @@ impl Shared {
     /// complete.
     pub(super) fn is_blocked(&self) -> bool {
         match self.writes {
+            _ if self.queue.is_unused() => false,
             Way::NvmeReap => {
                 let own = self.queue.polled();
                 own.is_some_and(|hw| hw.has_requests_in_driver())
