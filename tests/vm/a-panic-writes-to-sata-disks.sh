@@ -12,43 +12,13 @@ recorded='.volumes | all(.lane | .result == "ok" and .way == "ahci" and .flush =
 collected='.volumes | all(.drain.drained and .drain.way == "ahci")'
 marked='grep -q "a mark before the panic" /sys/fs/pstore/dmesg-permfs-*'
 
-# figures: the microseconds of the last run's panic.
-figures() {
-	console | sed -nE -e 's/.* rec=drain .* us=([0-9]+) .*/drain \1/p' \
-		-e 's/.* rec=lane .* write_us=([0-9]+) flush_us=([0-9]+) .*/write \1 flush \2/p' | tr '\n' ' '
-}
-
-# held DRIVE...: a machine whose drives, once the guest is ready, complete nothing until it panics.
-held() {
-	rm -f "$DIR/ack"
-	python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" "${@/#/stall:}" await:GUEST_PANICKED "${@/#/release:}" &
-	poker=$!
-	machine=(--ack "$DIR/ack" --qemu '-device pvpanic-pci -action panic=none' --qemu "-qmp unix:$socket,server=on,wait=off")
-}
-
-held sata0 port1
+vm_held sata0 port1
 vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" \
 	--qemu "-drive if=none,id=port1,format=raw,cache=writeback,file=$other" \
-	--qemu '-device ide-hd,drive=port1,bus=sata0-hba.1' -- '
-	modprobe pvpanic-pci || exit 9
-	until [ -b /dev/sdb ]; do sleep 0.1; done
-	mkdir /mnt/a /mnt/b
-	for d in a b; do
-		grep -q "\[mq-deadline\]" /sys/block/sd$d/queue/scheduler || exit 9
-		mkfs.permfs -q /dev/sd$d && mount -t permfs -o noatime /dev/sd$d /mnt/$d || exit 9
-		echo kept >/mnt/$d/kept && sync /mnt/$d/kept || exit 9
-	done
-	[ "$(grep -c "panic_lane=ahci collects=ahci" /sys/kernel/debug/permfs/lanes)" = 2 ] || exit 9
-	echo "a mark before the panic" >/dev/kmsg
-	for i in {a,b}/{1,2,3,4,5}; do dd if=/dev/zero of=/mnt/$i bs=64K count=1 conv=fsync status=none || exit 9; done
-	sync -f /mnt/a && sync -f /mnt/b || exit 9
-	echo ready >/dev/permfs-ack
-	sleep 2
-	# The first of a disk is what stalls it. Reads: nothing becomes dirty, so that no commit comes in between.
-	for i in {a,b}/{1,2,3,4,5}; do dd if=/mnt/$i of=/dev/null bs=64K count=1 iflag=direct status=none & done
-	sleep 2
-	for d in a b; do [ "$(xargs </sys/block/sd$d/inflight)" = "4 0" ] || exit 9; done
-	echo c >/proc/sysrq-trigger'
+	--qemu '-device ide-hd,drive=port1,bus=sata0-hba.1' -- "
+	# A disk is there before it has its scheduler.
+	for d in a b; do until grep -q '\[mq-deadline\]' /sys/block/sd\$d/queue/scheduler; do sleep 0.1; done; done
+	exec $GUEST/two-held-disks.sh ahci"
 wait "$poker" || fail "QEMU did not do it"
 shared=$(figures)
 vm_status 0 --sata "$image" --sata "$other" -- "
@@ -59,7 +29,7 @@ vm_status 0 --sata "$image" --sata "$other" -- "
 	umount /mnt/a /mnt/b && fsck.permfs -n /dev/sda && fsck.permfs -n /dev/sdb || exit 1"
 
 # Between a queued read, which the disk completes only once the panic has begun, and the panic somebody flushes the disk.
-held sata0
+vm_held sata0
 vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" -- '
 	modprobe pvpanic-pci && mount -t permfs -o noatime /dev/sda /mnt || exit 9
 	echo new >/mnt/new && sync /mnt/new && sync -f /mnt || exit 9
@@ -82,7 +52,7 @@ wait "$poker" || fail "QEMU did not do it"
 aside=$(figures)
 
 # The same disk without command queuing, after the record of that panic was read: one command at a time.
-held sata0
+vm_held sata0
 vm_panic 'sysrq triggered crash' "${machine[@]}" --sata "$image" --append libata.force=noncq -- "
 	modprobe pvpanic-pci && mount -t permfs -o noatime /dev/sda /mnt && [ \"\$(cat /mnt/new)\" = new ] && $marked || exit 9
 	$GUEST/panic-record.sh '$collected' '$recorded' '.volumes[0].in_flight == 1' || exit 9

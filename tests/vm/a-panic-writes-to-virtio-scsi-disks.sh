@@ -11,37 +11,11 @@ other=$(disk two 128M)
 recorded='.volumes | all(.lane | .result == "ok" and .way == "virtio-scsi" and .flush == "ok")'
 collected='.volumes | all(.in_flight == 4 and .drain.drained and .drain.way == "virtio-scsi")'
 
-# figures: the microseconds of the last run's panic.
-figures() {
-	console | sed -nE -e 's/.* rec=drain .* us=([0-9]+) .*/drain \1/p' \
-		-e 's/.* rec=lane .* write_us=([0-9]+) flush_us=([0-9]+) .*/write \1 flush \2/p' | tr '\n' ' '
-}
-
-# One queue, whose completions would go to a softirq. The disks complete nothing from when the guest is ready until it panics.
-python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" stall:scsi0 stall:lun1 await:GUEST_PANICKED release:scsi0 \
-	release:lun1 &
-poker=$!
-vm_panic 'sysrq triggered crash' --scsi "$image,num_queues=1" --ack "$DIR/ack" \
+# One queue, whose completions would go to a softirq.
+vm_held scsi0 lun1
+vm_panic 'sysrq triggered crash' "${machine[@]}" --scsi "$image,num_queues=1" \
 	--qemu "-drive if=none,id=lun1,format=raw,cache=writeback,file=$other" \
-	--qemu '-device scsi-hd,drive=lun1,bus=scsi0-hba.0,lun=1 -device pvpanic-pci -action panic=none' \
-	--qemu "-qmp unix:$socket,server=on,wait=off" -- '
-	modprobe pvpanic-pci || exit 9
-	mkdir /mnt/a /mnt/b
-	for d in a b; do
-		mkfs.permfs -q /dev/sd$d && mount -t permfs -o noatime /dev/sd$d /mnt/$d || exit 9
-		echo kept >/mnt/$d/kept && sync /mnt/$d/kept || exit 9
-	done
-	[ "$(grep -c "panic_lane=virtio-scsi collects=virtio-scsi" /sys/kernel/debug/permfs/lanes)" = 2 ] || exit 9
-	echo "a mark before the panic" >/dev/kmsg
-	for i in {a,b}/{1,2,3,4,5}; do dd if=/dev/zero of=/mnt/$i bs=64K count=1 conv=fsync status=none || exit 9; done
-	sync -f /mnt/a && sync -f /mnt/b || exit 9
-	echo ready >/dev/permfs-ack
-	sleep 2
-	# The first of a disk is what stalls it. Reads: nothing becomes dirty, so that no commit comes in between.
-	for i in {a,b}/{1,2,3,4,5}; do dd if=/mnt/$i of=/dev/null bs=64K count=1 iflag=direct status=none & done
-	sleep 2
-	for d in a b; do [ "$(xargs </sys/block/sd$d/inflight)" = "4 0" ] || exit 9; done
-	echo c >/proc/sysrq-trigger'
+	--qemu '-device scsi-hd,drive=lun1,bus=scsi0-hba.0,lun=1' -- "$GUEST/two-held-disks.sh virtio-scsi"
 wait "$poker" || fail "QEMU did not do it"
 shared=$(figures)
 vm_status 0 --scsi "$image" --scsi "$other" -- "

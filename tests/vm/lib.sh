@@ -98,6 +98,23 @@ monitor_socket() {
 	trap 'rm -f "$socket"' EXIT
 }
 
+# vm_held DRIVE...: sets $machine, options for a machine whose drives, once the guest is ready, complete nothing until it
+# panics; $poker is to be waited for afterwards. After monitor_socket.
+vm_held() {
+	rm -f "$DIR/ack"
+	python3 "$REPO/tests/vm/qmp-when-ready.py" "$socket" "$DIR/ack" "${@/#/stall:}" await:GUEST_PANICKED "${@/#/release:}" &
+	# shellcheck disable=SC2034 # for scenarios
+	poker=$!
+	# shellcheck disable=SC2034
+	machine=(--ack "$DIR/ack" --qemu '-device pvpanic-pci -action panic=none' --qemu "-qmp unix:$socket,server=on,wait=off")
+}
+
+# figures: the microseconds of the last run's panic.
+figures() {
+	console | sed -nE -e 's/.* rec=drain .* us=([0-9]+) .*/drain \1/p' \
+		-e 's/.* rec=lane .* write_us=([0-9]+) flush_us=([0-9]+) .*/write \1 flush \2/p' | tr '\n' ' '
+}
+
 # expect TEXT FILE: a line that contains TEXT must stand in FILE.
 expect() {
 	grep -qF -- "$1" "$2" || fail "'$1' does not stand in $2"
