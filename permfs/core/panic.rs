@@ -25,6 +25,7 @@ mod loom;
 mod quiesce;
 mod slot;
 mod table;
+mod word;
 
 #[cfg(permfs_panic)]
 mod deadline;
@@ -57,8 +58,9 @@ mod tests;
 
 pub use self::gate::{Gate, IoGuard};
 pub use self::quiesce::{Flush, PanicQuiesceResult};
-pub use self::slot::{LaneInfo, SlotState, VolumeSlot, NAME_LEN, WORD_LEN};
+pub use self::slot::{LaneInfo, SlotState, VolumeSlot, NAME_LEN};
 pub use self::table::{SlotGuard, VolumeTable, SLOTS, VOLUMES};
+pub use self::word::WORD_LEN;
 
 #[cfg(permfs_panic)]
 pub use self::{

@@ -5,7 +5,10 @@
 //! Written by the CPU in the handler alone. It is static, and not on that CPU's stack, for want of room
 //! there, and because a vmcore shows it so.
 
-use super::{slot::Word, Flush, WORD_LEN};
+use super::{
+    word::{Word, WORD_LEN},
+    Flush,
+};
 use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// What became of a volume's record.

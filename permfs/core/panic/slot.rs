@@ -6,6 +6,7 @@
 use super::progress::Progress;
 use super::{
     area::{Area, Survey},
+    word::{pack, unpack, WORD_LEN},
     Gate, //
 };
 use crate::alloc::{AllocCounters, EventRing, Telemetry, EVENTS};
@@ -14,9 +15,7 @@ use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
 mod lane;
 
 use self::lane::LaneFacts;
-#[cfg(permfs_panic)]
-pub(super) use self::lane::Word;
-pub use self::lane::{LaneInfo, WORD_LEN};
+pub use self::lane::LaneInfo;
 
 /// [`VolumeSlot::lane`] is not there.
 const NO_LANE: u32 = 0;
@@ -280,26 +279,6 @@ impl VolumeSlot {
 impl Default for VolumeSlot {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Stores `bytes`, cut or padded with zeroes to the words' size.
-fn pack(words: &[Atomic<u64>], bytes: &[u8]) {
-    let mut rest = bytes.iter();
-    for word in words {
-        let mut le = [0u8; 8];
-        for (to, from) in le.iter_mut().zip(&mut rest) {
-            *to = *from;
-        }
-        word.store(u64::from_le_bytes(le), Relaxed);
-    }
-}
-
-fn unpack(words: &[Atomic<u64>], out: &mut [u8]) {
-    for (to, word) in out.chunks_mut(8).zip(words) {
-        for (to, from) in to.iter_mut().zip(word.load(Relaxed).to_le_bytes()) {
-            *to = from;
-        }
     }
 }
 

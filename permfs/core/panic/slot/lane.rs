@@ -2,32 +2,11 @@
 
 //! What a mount leaves for the panic lane: where the area is, which lane leads there, what was there.
 
-use super::{pack, unpack};
-use crate::panic::area::{Area, Survey, RECENT};
+use crate::panic::{
+    area::{Area, Survey, RECENT},
+    word::{Word, WORD_LEN},
+};
 use kernel::sync::atomic::{Atomic, Relaxed};
-
-/// Bytes kept of a word: the name of a way, or of a reason.
-pub const WORD_LEN: usize = 24;
-
-/// A short word, padded with zeroes; all zero: none.
-#[repr(transparent)]
-pub(in super::super) struct Word([Atomic<u64>; WORD_LEN / 8]);
-
-impl Word {
-    pub(in super::super) const fn new() -> Self {
-        Self([const { Atomic::<u64>::new(0) }; WORD_LEN / 8])
-    }
-
-    pub(in super::super) fn set(&self, word: &[u8]) {
-        pack(&self.0, word);
-    }
-
-    pub(in super::super) fn get(&self) -> [u8; WORD_LEN] {
-        let mut out = [0; WORD_LEN];
-        unpack(&self.0, &mut out);
-        out
-    }
-}
 
 /// The lane to a volume's panic area, as a mount has found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
