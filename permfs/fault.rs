@@ -6,7 +6,7 @@
 //! `Documentation/panic-path.md` tells how they are used. One that is off costs a relaxed load.
 
 use kernel::{
-    debugfs::{Dir, File, Reader, Writer},
+    debugfs::{Reader, Writer},
     fmt,
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
@@ -97,43 +97,6 @@ pub(crate) fn cpu() -> u32 {
     vfs::panic::cpu()
 }
 
-/// The module's files for testers.
-#[pin_data]
-pub(crate) struct Files {
-    #[pin]
-    panic_at: File<PanicAt>,
-    #[pin]
-    stall: File<stall::Stall>,
-    #[cfg(permfs_panic)]
-    #[pin]
-    lanes: File<crate::lanes::Shown>,
-    _going: Going,
-}
-
-/// Goes when the module does.
-struct Going;
-
-impl Drop for Going {
-    fn drop(&mut self) {
-        at(Point::Unload);
-    }
-}
-
-impl Files {
-    /// Makes them. Where debugfs is missing or refuses there are none.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
-        let dir = Dir::new(c"permfs");
-        try_pin_init!(Self {
-            // The files keep their folder.
-            panic_at <- dir.read_write_file(c"panic_at", PanicAt),
-            stall <- dir.read_write_file(c"stall", stall::Stall),
-            #[cfg(permfs_panic)]
-            lanes <- dir.read_only_file(c"lanes", crate::lanes::Shown),
-            _going: Going,
-        })
-    }
-}
-
 /// Bytes that are taken at once.
 const TEXT_MAX: usize = 32;
 
@@ -144,8 +107,8 @@ fn text<'a>(reader: &mut UserSliceReader, buf: &'a mut [u8; TEXT_MAX]) -> Result
     Ok(core::str::from_utf8(text).map_err(|_| EINVAL)?.trim())
 }
 
-/// What is behind the file.
-struct PanicAt;
+/// What is behind the file `panic_at`.
+pub(crate) struct PanicAt;
 
 impl Writer for PanicAt {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The panic lanes of the mounted volumes, made by `vfs::block::lane`, and what the panic handler does with
-//! them.
+//! The panic lanes of the mounted volumes, made by `vfs::block::lane`.
 //!
 //! A volume that is mounted read-only gets none: nothing is written to it, not even then.
 
 use crate::{
     disk::Disk,
-    fault::stall,
-    panic::{self, Handler},
+    panic::{crash_kernel, later::Later},
     params::{LaneMode, Settings},
 };
-use kernel::{debugfs, fmt, prelude::*, sync::Arc};
+use kernel::{debugfs, fmt, prelude::*};
 use permfs_core::{
     format::SECTORS_PER_BLOCK,
-    panic::{
-        area::Area, Collected, LaneInfo, LaneOp, PanicDevices, SlotState, VolumeSlot, VOLUMES,
-    },
+    panic::{area::Area, LaneInfo, SlotState, VolumeSlot, VOLUMES},
 };
-use vfs::{
-    block::lane::{self, at_panic, Lane, Mode, Op},
-    kmsg::{Dump, Dumper, Reason},
-};
+use vfs::block::lane::{self, Lane, Mode};
 
 /// What a slot is told before its lane goes.
 const GONE: LaneInfo = none("none:unmounting");
@@ -72,7 +65,7 @@ pub(crate) fn open(
         info.writes,
         info.collects
     );
-    panic::warn_of_crash_kernel();
+    crash_kernel::warn();
     Later::goes_last();
     made.ok()
 }
@@ -104,105 +97,6 @@ pub(crate) fn close(number: u32) {
     }
 }
 
-/// The lanes, by number, inside a panic.
-pub(crate) struct Lanes;
-
-impl PanicDevices for Lanes {
-    fn collect(&self, lane: u32) -> Collected {
-        if stall::withheld() {
-            return Collected::More;
-        }
-        stall::let_go(lane);
-        match at_panic::collect(lane) {
-            at_panic::Collected::NoWay => Collected::NoWay,
-            at_panic::Collected::DriverEmpty => Collected::DriverEmpty,
-            at_panic::Collected::More => Collected::More,
-        }
-    }
-
-    fn is_blocked(&self, lane: u32) -> bool {
-        at_panic::is_blocked(lane)
-    }
-
-    fn refusal(&self, lane: u32) -> Option<&'static str> {
-        at_panic::refusal(lane)
-    }
-
-    fn stage(&self, lane: u32, at: usize, bytes: &[u8]) -> bool {
-        at_panic::stage(lane, at, bytes)
-    }
-
-    fn peek(&self, lane: u32, at: usize, out: &mut [u8]) -> bool {
-        at_panic::peek(lane, at, out)
-    }
-
-    fn submit(&self, lane: u32, op: LaneOp) -> Result<(), &'static str> {
-        let op = match op {
-            LaneOp::Read { sector, at, len } => Op::Read { sector, at, len },
-            LaneOp::Write { sector, at, len } => Op::Write { sector, at, len },
-            LaneOp::Flush => Op::Flush,
-        };
-        at_panic::submit(lane, op)
-    }
-
-    fn poll(&self, lane: u32) -> Option<Result<(), i32>> {
-        if stall::withheld() {
-            return None;
-        }
-        at_panic::poll(lane)
-    }
-
-    fn abandon(&self, lane: u32) {
-        at_panic::abandon(lane);
-    }
-}
-
-vfs::global_mutex! {
-    static DUMPER: Option<Pin<KBox<Dumper<Finish>>>> = None;
-}
-
-/// What the handler leaves for after the other kmsg dumpers, pstore's among them.
-struct Finish(Arc<Handler>);
-
-impl Dump for Finish {
-    const MAX_REASON: Reason = Reason::Panic;
-
-    fn dump(&self, _reason: Reason, _message: &[u8]) {
-        self.0.finish_deferred();
-    }
-}
-
-/// The kmsg dumper, for as long as the module is loaded.
-pub(crate) struct Later(());
-
-impl Later {
-    pub(crate) fn new(handler: Arc<Handler>) -> Result<Self> {
-        let dumper = KBox::pin_init(Dumper::new(Finish(handler)), GFP_KERNEL)?;
-        *DUMPER.lock() = Some(dumper);
-        Ok(Self(()))
-    }
-
-    /// Dumpers may have come since it was registered: another one goes behind them, and only then this.
-    /// A panic while both are there has the first of them do the work.
-    fn goes_last() {
-        let mut dumper = DUMPER.lock();
-        let Some(old) = dumper.as_ref() else {
-            return;
-        };
-        let later = Dumper::new(Finish(old.get().0.clone()));
-        // Without memory it stays where it is: behind those that were there when it came.
-        if let Ok(new) = KBox::pin_init(later, GFP_KERNEL) {
-            *dumper = Some(new);
-        }
-    }
-}
-
-impl Drop for Later {
-    fn drop(&mut self) {
-        *DUMPER.lock() = None;
-    }
-}
-
 /// `/sys/kernel/debug/permfs/lanes`: a line for each volume, with its ways; and one that says so if no panic
 /// comes to them.
 pub(crate) struct Shown;
@@ -225,7 +119,7 @@ impl debugfs::Writer for Shown {
                 text(&collects)
             )?;
         }
-        match panic::crash_kernel() {
+        match crash_kernel::told() {
             Some(text) => writeln!(f, "{text}"),
             None => Ok(()),
         }

@@ -12,6 +12,7 @@
 use kernel::prelude::*;
 use vfs::fs::Registration;
 
+mod debugfs;
 mod disk;
 mod engine;
 mod errors;
@@ -44,10 +45,10 @@ struct Module {
     #[pin]
     filesystem: Registration<PermFs>,
     #[pin]
-    faults: fault::Files,
+    faults: debugfs::Files,
     #[cfg(permfs_panic)]
     #[pin]
-    hooks: panic::Hooks,
+    hooks: panic::hooks::Hooks,
 }
 
 module! {
@@ -64,8 +65,8 @@ impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         // The hooks come before any mount can.
         try_pin_init!(Self {
-            hooks <- panic::Hooks::new(params::Settings::given())?,
-            faults <- fault::Files::new(),
+            hooks <- panic::hooks::Hooks::new(params::Settings::given())?,
+            faults <- debugfs::Files::new(),
             filesystem <- Registration::new(),
         })
     }
@@ -75,7 +76,7 @@ impl kernel::InPlaceModule for Module {
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            faults <- fault::Files::new(),
+            faults <- debugfs::Files::new(),
             filesystem <- Registration::new(),
         })
     }

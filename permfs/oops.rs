@@ -7,7 +7,7 @@
 //! given up. What is given up refuses everything with `EIO`, for who comes and for who waits, and its
 //! gate is closed. See `Documentation/panic-path.md`.
 
-use crate::panic::Kernel;
+use crate::panic::kernel::Kernel;
 use permfs_core::panic::{slot_bit, slots_in_use, Oops, VOLUMES};
 use vfs::panic::{Die, DieNotifier};
 

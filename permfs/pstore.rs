@@ -10,7 +10,7 @@
 //!
 //! Lock order: `BACKEND`, pstore's own (the folder of `/sys/fs/pstore`, `read_mutex`), `MEMBERS`.
 
-use crate::{disk::Disk, engine::NO_SLOT, panic::Handler, params::PstoreMode};
+use crate::{disk::Disk, engine::NO_SLOT, panic::handler::Handler, params::PstoreMode};
 use kernel::{prelude::*, sync::Arc};
 use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
 use vfs::{

@@ -115,7 +115,7 @@ mod in_panic {
 pub(crate) use self::in_panic::{let_go, withheld};
 
 /// What is behind the file.
-pub(super) struct Stall;
+pub(crate) struct Stall;
 
 impl Writer for Stall {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

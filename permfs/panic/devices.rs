@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the panic handler does with the volumes' lanes (`vfs::block::lane`).
+//!
+//! All of it runs inside a panic, under the laws of `Documentation/panic-path.md`.
+
+use crate::fault::stall;
+use permfs_core::panic::{Collected, LaneOp, PanicDevices};
+use vfs::block::lane::{at_panic, Op};
+
+/// The lanes, by number, inside a panic.
+pub(crate) struct Lanes;
+
+impl PanicDevices for Lanes {
+    fn collect(&self, lane: u32) -> Collected {
+        if stall::withheld() {
+            return Collected::More;
+        }
+        stall::let_go(lane);
+        match at_panic::collect(lane) {
+            at_panic::Collected::NoWay => Collected::NoWay,
+            at_panic::Collected::DriverEmpty => Collected::DriverEmpty,
+            at_panic::Collected::More => Collected::More,
+        }
+    }
+
+    fn is_blocked(&self, lane: u32) -> bool {
+        at_panic::is_blocked(lane)
+    }
+
+    fn refusal(&self, lane: u32) -> Option<&'static str> {
+        at_panic::refusal(lane)
+    }
+
+    fn stage(&self, lane: u32, at: usize, bytes: &[u8]) -> bool {
+        at_panic::stage(lane, at, bytes)
+    }
+
+    fn peek(&self, lane: u32, at: usize, out: &mut [u8]) -> bool {
+        at_panic::peek(lane, at, out)
+    }
+
+    fn submit(&self, lane: u32, op: LaneOp) -> Result<(), &'static str> {
+        let op = match op {
+            LaneOp::Read { sector, at, len } => Op::Read { sector, at, len },
+            LaneOp::Write { sector, at, len } => Op::Write { sector, at, len },
+            LaneOp::Flush => Op::Flush,
+        };
+        at_panic::submit(lane, op)
+    }
+
+    fn poll(&self, lane: u32) -> Option<Result<(), i32>> {
+        if stall::withheld() {
+            return None;
+        }
+        at_panic::poll(lane)
+    }
+
+    fn abandon(&self, lane: u32) {
+        at_panic::abandon(lane);
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel as a platform for the panic handler in `permfs_core`.
+//!
+//! All of it runs inside a panic, under the laws of `Documentation/panic-path.md`: no allocation, no lock,
+//! no formatting.
+
+use crate::fault;
+use permfs_core::panic::{
+    After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN,
+};
+use vfs::{
+    panic::{self, clock},
+    printk::{self, Level},
+};
+
+/// `kernel.panic` that makes the kernel halt.
+const HALT: i32 = 0;
+/// `kernel.panic` that makes the kernel reboot at once.
+const REBOOT_NOW: i32 = -1;
+
+/// Console, clock, current task, and the kernel's own policy.
+pub(crate) struct Kernel;
+
+impl PanicLogger for Kernel {
+    fn print_line(&self, line: &[u8]) {
+        printk::line(Level::Emerg, line);
+    }
+}
+
+impl PanicHalt for Kernel {
+    fn chosen(&self) {
+        panic::set_timeout(HALT);
+    }
+
+    fn halt(&self) -> After {
+        // panic() halts when the notifiers and kmsg dumpers have run, because of the timeout.
+        panic::set_timeout(HALT);
+        After::Deferred
+    }
+}
+
+impl PanicReboot for Kernel {
+    fn chosen(&self) {
+        panic::set_timeout(REBOOT_NOW);
+    }
+
+    fn reboot(&self) -> After {
+        panic::set_timeout(REBOOT_NOW);
+        After::Deferred
+    }
+}
+
+impl PanicMachine for Kernel {
+    fn now_ns(&self) -> u64 {
+        clock::mono_ns()
+    }
+
+    fn wall_ns(&self) -> u64 {
+        clock::real_ns()
+    }
+
+    fn cpu(&self) -> u32 {
+        panic::cpu()
+    }
+
+    fn context(&self) -> Context {
+        let now = panic::Context::current();
+        let bits = [
+            (now.in_nmi, Context::NMI),
+            (now.in_hardirq, Context::HARDIRQ),
+            (now.in_softirq, Context::SOFTIRQ),
+        ];
+        Context(
+            bits.iter()
+                .fold(0, |sum, (on, bit)| if *on { sum | bit } else { sum }),
+        )
+    }
+
+    fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
+        let now = panic::Context::current();
+        *name = now.comm;
+        now.pid
+    }
+
+    fn panic_timeout(&self) -> i32 {
+        // The handler asks for this in stage `known`, before the first line.
+        fault::in_notifier();
+        panic::timeout()
+    }
+
+    fn relax(&self) {
+        panic::cpu_relax();
+    }
+}
