@@ -9,7 +9,7 @@
 
 use crate::{
     inode::{self, FileState},
-    super_block::Mount,
+    mount::Mount,
     PermFs,
 };
 use kernel::prelude::*;

@@ -16,6 +16,7 @@ mod debugfs;
 mod disk;
 mod engine;
 mod errors;
+mod evict;
 mod fault;
 mod file;
 mod inode;
@@ -23,6 +24,7 @@ mod ioctl;
 mod iomap;
 #[cfg(permfs_panic)]
 mod lanes;
+mod mount;
 mod namei;
 #[cfg(permfs_panic)]
 mod oops;
@@ -35,6 +37,7 @@ mod params;
 mod pstore;
 mod quiesce;
 mod super_block;
+mod task;
 
 /// The filesystem type: what the kernel's tables are made for.
 pub(crate) struct PermFs;

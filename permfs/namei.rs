@@ -5,7 +5,7 @@
 //! The VFS holds the directories' i_rwsem, so one directory changes once at a time. Each change is
 //! one operation of the volume, whole or not at all; the VFS inodes follow only when it has succeeded.
 
-use crate::{inode, iomap, super_block::Mount, PermFs};
+use crate::{inode, iomap, mount::Mount, PermFs};
 use kernel::prelude::*;
 use permfs_core::{
     inode::Inode as Record,

@@ -12,7 +12,7 @@
 //! a limit. When that is over the caller is told how far the work came, and nothing more. It also makes
 //! it harmless to ask with locks held that the worker needs: the wait is in vain, and ends.
 
-use crate::{disk::Disk, engine::Engine, super_block::task, PermFs};
+use crate::{disk::Disk, engine::Engine, PermFs};
 use kernel::{
     fmt, new_mutex,
     prelude::*,
@@ -347,11 +347,3 @@ impl Notifier for RebootGoesOn {
         }
     }
 }
-
-/// The background task with number [`task::QUIESCE`].
-pub(crate) fn background(sb: &SuperBlock<PermFs>) -> Option<u32> {
-    sb.data().quiescer().serve(sb);
-    None
-}
-
-const _: () = assert!(task::QUIESCE < task::NAMES.len());

@@ -5,189 +5,31 @@
 use crate::{
     disk::Disk,
     engine::{Engine, NO_SLOT},
-    errors::{self, Policy},
+    evict,
     fault::{self, Point},
     inode::{self, InodeData},
+    mount::{Mount, COMMIT_INTERVAL_MS},
     options::{OnError, Options},
-    quiesce::{self, Quiescer, RebootBegins, RebootGoesOn, Request},
-    PermFs,
+    quiesce::{self, Quiescer, Request},
+    task, PermFs,
 };
 #[cfg(permfs_panic)]
 use crate::{lanes, pstore::Membership};
-#[cfg(permfs_panic)]
-use kernel::{new_mutex, sync::Mutex};
-use kernel::{
-    prelude::*,
-    seq_file::SeqFile,
-    seq_print,
-    str::CString,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc,
-    },
-};
+use kernel::{prelude::*, seq_file::SeqFile, seq_print, str::CString, sync::Arc};
 use permfs_core::{
     alloc::Env,
     format::{inode::FILE_SIZE_MAX, inode::LINK_MAX, BLOCK_SIZE, NAME_MAX, ROOT_INO, STATFS_MAGIC},
     panic::{Flush, SlotGuard},
     volume::{MountError, MountOptions, Volume},
 };
-#[cfg(permfs_panic)]
-use vfs::block::lane::Lane;
 use vfs::{
     fs::{
         param::{Spec, Value},
         FileSystem, Flags, FsContext,
     },
     inode::{IRef, Inode},
-    reboot,
     super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
 };
-
-/// How long a change stays in memory before it is committed, in milliseconds.
-const COMMIT_INTERVAL_MS: u32 = 5000;
-
-/// Numbers of the background tasks.
-pub(crate) mod task {
-    use kernel::prelude::*;
-
-    /// Commits what has waited long enough, and keeps room in the log.
-    pub(crate) const FLUSH: usize = 0;
-    /// Serves [`Quiescer`](crate::quiesce::Quiescer).
-    pub(crate) const QUIESCE: usize = 1;
-    /// Turns the volume read-only after an error.
-    pub(crate) const READ_ONLY: usize = 2;
-
-    pub(crate) const NAMES: &[&CStr] = &[c"permfs-flush", c"permfs-quiesce", c"permfs-read-only"];
-}
-
-/// What the kernel keeps of one mounted volume.
-#[pin_data]
-pub(crate) struct Mount {
-    engine: Arc<Engine>,
-    policy: Policy,
-    discard: Atomic<bool>,
-    generation: Atomic<u32>,
-    quiescer: Arc<Quiescer>,
-    #[pin]
-    reboot_begins: reboot::Registration<RebootBegins>,
-    #[pin]
-    reboot_goes_on: reboot::Registration<RebootGoesOn>,
-    /// The volume's part in pstore, until the unmount ends.
-    #[cfg(permfs_panic)]
-    #[pin]
-    pstore: Mutex<Option<Membership>>,
-    /// The way to the panic area, as long.
-    #[cfg(permfs_panic)]
-    #[pin]
-    lane: Mutex<Option<Lane>>,
-}
-
-impl Mount {
-    fn new(
-        engine: Arc<Engine>,
-        quiescer: Arc<Quiescer>,
-        options: Options,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            #[cfg(permfs_panic)]
-            pstore <- new_mutex!(None, "permfs::pstore"),
-            #[cfg(permfs_panic)]
-            lane <- new_mutex!(None, "permfs::lane"),
-            engine,
-            reboot_begins <- reboot::Registration::new(RebootBegins(quiescer.clone())),
-            reboot_goes_on <- reboot::Registration::new(RebootGoesOn(quiescer.clone())),
-            quiescer,
-            policy: Policy::new(options.on_error),
-            discard: Atomic::new(options.discard),
-            // Generations only have to differ for the same number, and numbers are not reused.
-            generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
-        })
-    }
-
-    /// The volume is writable, and a panic may be recorded on it.
-    #[cfg(permfs_panic)]
-    fn open_lane(&self, sb: &SuperBlock<PermFs>) -> Result {
-        let (disk, number) = (self.engine.disk(), self.engine.number());
-        let area = self.engine.volume()?.panic_area();
-        *self.lane.lock() = lanes::open(number, &area, disk, false, sb.id());
-        *self.pstore.lock() = Membership::new(number, area, disk)?;
-        Ok(())
-    }
-
-    /// From here on a panic finds no way to the volume: neither its own record nor pstore's goes there.
-    #[cfg(permfs_panic)]
-    fn close_lane(&self) {
-        lanes::close(self.engine.number());
-        drop(self.pstore.lock().take());
-        drop(self.lane.lock().take());
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(crate) fn quiescer(&self) -> &Quiescer {
-        &self.quiescer
-    }
-
-    /// [`Engine::commit_through`] under the error policy, and with somebody to make room in the log.
-    pub(crate) fn commit_through(&self, sb: &SuperBlock<PermFs>, epoch: u64) -> Result {
-        let outcome = self.engine.commit_through(epoch);
-        if self.engine.wants_checkpoint() {
-            sb.kick(task::FLUSH);
-        }
-        self.check_log(sb, outcome)
-    }
-
-    /// [`Engine::commit`], likewise.
-    pub(crate) fn commit(&self, sb: &SuperBlock<PermFs>) -> Result {
-        let epoch = self.engine.volume()?.store().running_epoch();
-        self.commit_through(sb, epoch)
-    }
-
-    /// The background task with number [`task::FLUSH`].
-    fn flush(&self, sb: &SuperBlock<PermFs>) -> Option<u32> {
-        if self.engine.has_failed() {
-            return None;
-        }
-        let outcome = self.engine.commit().and_then(|()| {
-            if self.engine.volume()?.store().wants_checkpoint() {
-                self.engine.checkpoint()?;
-            }
-            Ok(())
-        });
-        match self.check_log(sb, outcome) {
-            // Memory may come; an error of the volume stays, and was told.
-            Ok(()) => Some(COMMIT_INTERVAL_MS),
-            Err(e) if e == ENOMEM => Some(COMMIT_INTERVAL_MS),
-            Err(_) => None,
-        }
-    }
-
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    pub(crate) fn next_generation(&self) -> u32 {
-        self.generation.fetch_add(1u32, Relaxed)
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            on_error: self.policy.get(),
-            discard: self.discard.load(Relaxed),
-        }
-    }
-
-    fn set_options(&self, options: &Options) {
-        self.policy.set(options.on_error);
-        self.discard.store(options.discard, Relaxed);
-        if let Ok(mut volume) = self.engine.volume() {
-            volume.store().set_discard(options.discard);
-        }
-    }
-}
 
 /// Tells mount(8) and the kernel's log why a volume is refused: what an fs_context is told goes to its
 /// file descriptor alone where there is one. Gives back the errno.
@@ -272,13 +114,10 @@ impl FileSystem for PermFs {
         let quiescer = Arc::pin_init(Quiescer::new(engine.clone(), name), GFP_KERNEL)?;
         let mount = Arc::pin_init(Mount::new(engine, quiescer, options), GFP_KERNEL)?;
         #[cfg(permfs_panic)]
-        {
-            *mount.pstore.lock() = pstore;
-            *mount.lane.lock() = lane;
-        }
+        mount.keep_lane(lane, pstore);
         let read_only = sb.is_read_only();
         let sb = sb.init(mount)?;
-        sb.data().quiescer.open(sb.background(task::QUIESCE));
+        sb.data().quiescer().open(sb.background(task::QUIESCE));
         if !read_only {
             sb.schedule(task::FLUSH, COMMIT_INTERVAL_MS);
         }
@@ -290,16 +129,16 @@ impl FileSystem for PermFs {
         if fc.is_read_only() && !sb.is_read_only() {
             // The VFS has written all files back.
             mount.commit(sb)?;
-            mount.engine.volume()?.remount_ro()?;
+            mount.engine().volume()?.remount_ro()?;
             #[cfg(permfs_panic)]
             mount.close_lane();
-        } else if !fc.is_read_only() && sb.is_read_only() && mount.policy.has_failed() {
+        } else if !fc.is_read_only() && sb.is_read_only() && mount.policy().has_failed() {
             fc.error(fmt!(
                 "the volume became read-only because of an error: unmount it, run fsck.permfs, mount it again"
             ));
             return Err(EROFS);
         } else if !fc.is_read_only() && sb.is_read_only() {
-            let outcome = mount.engine.volume()?.remount_rw();
+            let outcome = mount.engine().volume()?.remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;
             #[cfg(permfs_panic)]
             mount.open_lane(sb)?;
@@ -317,13 +156,16 @@ impl SuperOperations for PermFs {
     fn background(sb: &SuperBlock<Self>, task: usize) -> Option<u32> {
         match task {
             task::FLUSH => sb.data().flush(sb),
-            task::QUIESCE => quiesce::background(sb),
-            _ => errors::background(sb),
+            task::QUIESCE => {
+                sb.data().quiescer().serve(sb);
+                None
+            }
+            _ => Mount::turn_read_only(sb),
         }
     }
 
     fn evict_inode(inode: &Inode<Self>) {
-        inode::evict(inode);
+        evict::evict(inode);
     }
 
     fn write_inode(inode: &Inode<Self>, _wait: bool) -> Result {
@@ -334,12 +176,12 @@ impl SuperOperations for PermFs {
     fn put_super(sb: &SuperBlock<Self>) {
         let mount = sb.data();
         fault::at(Point::Unmount);
-        mount.quiescer.close();
-        if mount.engine.has_failed() {
-            mount.engine.give_up();
+        mount.quiescer().close();
+        if mount.engine().has_failed() {
+            mount.engine().give_up();
         } else {
             let outcome = mount
-                .engine
+                .engine()
                 .volume()
                 .and_then(|mut volume| volume.unmount());
             if let Err(e) = mount.check(sb, outcome) {
@@ -364,13 +206,13 @@ impl SuperOperations for PermFs {
     fn freeze_fs(sb: &SuperBlock<Self>) -> Result {
         let mount = sb.data();
         // The device holds all of it durably after this.
-        mount.check_log(sb, mount.engine.checkpoint())?;
+        mount.check_log(sb, mount.engine().checkpoint())?;
         let request = Request {
             sync: false,
             close: false,
             ms: quiesce::FREEZE_MS,
         };
-        let outcome = mount.quiescer.run(sb, request);
+        let outcome = mount.quiescer().run(sb, request);
         match outcome.result.flush_issued {
             Flush::Ok => Ok(()),
             Flush::Failed => mount.check_log(sb, Err(EIO)),
@@ -390,7 +232,7 @@ impl SuperOperations for PermFs {
     }
 
     fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs> {
-        let stat = sb.data().engine.volume()?.statfs();
+        let stat = sb.data().engine().volume()?.statfs();
         Ok(StatFs {
             blocks: stat.blocks,
             blocks_free: stat.blocks_free,
@@ -428,11 +270,11 @@ impl SuperOperations for PermFs {
 
     fn get_parent<'a>(sb: &'a SuperBlock<Self>, child: &Inode<Self>) -> Result<IRef<'a, Self>> {
         let mount = sb.data();
-        let parent = mount.engine.volume()?.parent(child.ino());
+        let parent = mount.engine().volume()?.parent(child.ino());
         inode::iget(sb, mount.check(sb, parent)?)
     }
 
     fn shutdown(sb: &SuperBlock<Self>) {
-        sb.data().engine.shut_down();
+        sb.data().engine().shut_down();
     }
 }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of an inode in memory.
+
+use crate::{iomap, PermFs};
+use vfs::inode::Inode;
+
+/// The last reference is gone: gives back what writing had promised, and frees a file without a name.
+pub(crate) fn evict(inode: &Inode<PermFs>) {
+    let sb = inode.super_block();
+    let mount = sb.data();
+    iomap::forget_all(inode);
+    if inode.nlink() == 0 && !sb.is_read_only() {
+        let _write = sb.start_intwrite();
+        let outcome = mount
+            .engine()
+            .volume()
+            .and_then(|mut volume| volume.evict(inode.ino()));
+        // Nobody is left to tell: the volume's error policy is all. The orphan tree still has the
+        // inode, so the next mount tries again.
+        let _ = mount.check(sb, outcome);
+    }
+}
