@@ -242,14 +242,25 @@ impl<D: BlockDevice> Store<D> {
     /// Whether the ring takes the running epoch's record with one more operation in it, and then the
     /// images of a home batch that is under way (RESERVE).
     fn has_room(&self) -> bool {
-        let running = record::HEADER_BYTES + self.epoch.bytes + OP_BYTES;
-        let again = self.batch.as_ref().map_or(0, |blocks| {
-            record::HEADER_BYTES + blocks.len() * (record::ENTRY_SIZE + BLOCK_SIZE)
-        });
-        self.ring.fits(
-            &[running, again],
-            self.lent.as_deref().map(|record| record.lsn),
-        )
+        let batch = self.batch.as_ref().map_or(0, |blocks| blocks.len());
+        self.has_room_with(OP_BYTES, batch)
+    }
+
+    /// Whether the ring takes the running epoch's record as it is, and then the images of a home batch of
+    /// `blocks` blocks. What holds when a batch begins holds until it ends: operations keep it
+    /// ([`Self::has_room`]), and a record that turns out shorter moves nothing that follows it further.
+    fn has_room_for_batch(&self, blocks: usize) -> bool {
+        self.has_room_with(0, blocks)
+    }
+
+    fn has_room_with(&self, more: usize, batch: usize) -> bool {
+        let running = record::HEADER_BYTES + self.epoch.bytes + more;
+        let again = match batch {
+            0 => 0,
+            n => record::HEADER_BYTES + n * (record::ENTRY_SIZE + BLOCK_SIZE),
+        };
+        let kept = self.lent.as_deref().map(|record| record.lsn);
+        self.ring.fits(&[running, again], kept)
     }
 
     /// Whether a commit should be made soon by somebody who need not wait for it: the running epoch's

@@ -48,13 +48,22 @@ impl<D: BlockDevice> Store<D> {
     ///
     /// What the running epoch has touched, and what a record under way has, is left out (COMMITTED
     /// HOME): it is taken by a later pass, or, if it is always so, logged whole from time to time
-    /// (see `Op::touch`). `EBUSY` while another batch is under way.
+    /// (see `Op::touch`). No more blocks are taken than the ring has room to log again (RESERVE); where it
+    /// has none, they are home when this returns. `EBUSY` while another batch is under way.
     pub fn begin_checkpoint_batch(&mut self, max: usize) -> Result<Option<HomeBatch>> {
         if self.batch.is_some() {
             return Err(EBUSY);
         }
+        let room = self.loggable_batch(max.min(self.ring.batch_limit()));
+        if room == 0 {
+            // The ring is all but full. With the lock held no batch is under way at any operation, so none
+            // has to be logged again.
+            self.checkpoint_now()?;
+            self.home_cursor = 0;
+            return Ok(None);
+        }
         let cursor = self.home_cursor;
-        let batch = self.copy_batch(cursor, max.min(self.ring.batch_limit()))?;
+        let batch = self.copy_batch(cursor, room)?;
         let Some(&(last, _)) = batch.blocks.last() else {
             self.home_cursor = 0;
             return Ok(None);
@@ -73,6 +82,21 @@ impl<D: BlockDevice> Store<D> {
         }
         self.home_cursor = last.saturating_add(1);
         Ok(Some(batch))
+    }
+
+    /// How many blocks, up to `max`, a batch may have so that they can be logged again behind the running
+    /// epoch's record.
+    fn loggable_batch(&self, max: usize) -> usize {
+        let (mut fit, mut too_many) = (0, max + 1);
+        while too_many - fit > 1 {
+            let middle = fit + (too_many - fit) / 2;
+            if self.has_room_for_batch(middle) {
+                fit = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        fit
     }
 
     /// Takes note of what came of [`HomeBatch::write`], and returns it. On failure the blocks stay

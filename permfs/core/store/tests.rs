@@ -5,5 +5,6 @@
 mod crash;
 mod device;
 mod replay;
+mod reserve;
 mod rig;
 mod unit;
