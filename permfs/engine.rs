@@ -162,7 +162,12 @@ impl Engine {
             return Ok(());
         };
         fault::at(Point::Commit);
-        let outcome = sealed.write(&self.disk);
+        // An operation that needs the record may wait for this write with the volume's lock held: reclaim must
+        // not want that lock here.
+        let outcome = {
+            let _scope = NoFs::enter();
+            sealed.write(&self.disk)
+        };
         let discards = {
             let mut volume = self.volume()?;
             let store = volume.store();

@@ -135,16 +135,14 @@ impl Ring {
         }
     }
 
-    /// Whether records of these lengths in bytes fit, one behind the other, without touching the tail's
-    /// or the one at `kept`.
-    pub fn fits(&self, lengths: &[usize], kept: Option<u64>) -> bool {
-        let floor = kept.map_or(self.tail.lsn, |lsn| lsn.min(self.tail.lsn));
+    /// Whether records of these lengths in bytes fit, one behind the other, without touching the tail's.
+    pub fn fits(&self, lengths: &[usize]) -> bool {
         let mut at = self.head;
         for &bytes in lengths.iter().filter(|&&bytes| bytes > 0) {
             let sectors = self.sectors_of(bytes);
             at = self.place(at, sectors) + sectors;
         }
-        at - floor <= self.sectors && at < MAX_LSN
+        at - self.tail.lsn <= self.sectors && at < MAX_LSN
     }
 
     /// Sectors between tail and head.

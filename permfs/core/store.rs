@@ -7,10 +7,9 @@
 //! the log, and [`HomeBatch::write`] writes committed blocks home. Both own copies of what they write.
 //!
 //! One `Sealed` and one `HomeBatch` may be under way at a time. An operation that finds the log full
-//! does not wait for their owners: it writes the sealed record itself (the same bytes to the same
-//! place, and instead of its owner if that has not begun), and logs anew what is in the batch, so that it
-//! is independent of the batch's fate. Only when the log comes round to the place of a record which
-//! its owner is still writing, it waits for the device.
+//! does not wait for their owners to be scheduled: it writes the sealed record instead of its owner if that has
+//! not begun, and waits for the device if it has; and it logs anew what is in the batch, so that it is
+//! independent of the batch's fate.
 
 use crate::{
     alloc::Allocator,
@@ -85,8 +84,6 @@ pub struct Store<D: BlockDevice> {
     /// Newest epoch that is durable.
     durable: u64,
     in_flight: Option<InFlight>,
-    /// A record that is durable, but that the one who sealed it was still writing then.
-    lent: Option<Arc<record::Record>>,
     /// Blocks of the home batch that somebody writes without the lock, sorted.
     batch: Option<KVec<u64>>,
     /// Freed by durable epochs, but in the home batch, or not yet discarded.
@@ -215,9 +212,6 @@ impl<D: BlockDevice> Store<D> {
         if !self.has_room() {
             self.log_batch_again()?;
         }
-        if !self.has_room() {
-            self.wait_for_writer()?;
-        }
         if self.has_room() {
             Ok(())
         } else {
@@ -259,8 +253,7 @@ impl<D: BlockDevice> Store<D> {
             0 => 0,
             n => record::HEADER_BYTES + n * (record::ENTRY_SIZE + BLOCK_SIZE),
         };
-        let kept = self.lent.as_deref().map(|record| record.lsn);
-        self.ring.fits(&[running, again], kept)
+        self.ring.fits(&[running, again])
     }
 
     /// Whether a commit should be made soon by somebody who need not wait for it: the running epoch's

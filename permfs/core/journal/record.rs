@@ -111,7 +111,8 @@ pub struct Record {
     /// Whether data that the epoch refers to may still be in the device's cache: it goes first (DATA
     /// FIRST).
     pub preflush: bool,
-    /// Who writes it: `SEALED` until somebody claims it, then for good `TAKEN`, or `OWNER` and `WRITTEN`.
+    /// Who writes it (ONE WRITE): `SEALED` until somebody claims it, then for good `TAKEN`, or `OWNER` and what
+    /// came of that.
     claim: Atomic<u32>,
 }
 
@@ -121,8 +122,10 @@ const SEALED: u32 = 0;
 const OWNER: u32 = 1;
 /// Somebody who needed it durable has taken it over: its owner will not write it.
 const TAKEN: u32 = 2;
-/// Its owner has written it, with or without success.
+/// Its owner has written it, and it is durable.
 const WRITTEN: u32 = 3;
+/// Its owner could not write it.
+const FAILED: u32 = 4;
 
 impl Record {
     /// A record that nobody has begun to write.
@@ -137,13 +140,15 @@ impl Record {
         }
     }
 
-    /// [`Record::write`] by the one who sealed it, once (else `EINVAL`). `Ok` without a write if it was
+    /// Writes it durably, by the one who sealed it, once (else `EINVAL`). `Ok` without a write if it was
     /// taken over: who did that knows what came of it.
     pub fn write_as_owner<D: BlockDevice>(&self, dev: &D) -> Result {
         match self.claim.cmpxchg(SEALED, OWNER, Full) {
             Ok(_) => {
                 let outcome = self.write(dev);
-                self.claim.store(WRITTEN, Release);
+                let state = if outcome.is_ok() { WRITTEN } else { FAILED };
+                // Release: who reads it finds the write done.
+                self.claim.store(state, Release);
                 outcome
             }
             Err(TAKEN) => Ok(()),
@@ -151,23 +156,32 @@ impl Record {
         }
     }
 
-    /// Takes the writing over if its owner has not begun.
-    pub fn take_over(&self) {
-        // When the owner was first, there is nothing to take.
-        let _ = self.claim.cmpxchg(SEALED, TAKEN, Full);
+    /// Takes the writing over, if its owner has not begun: the caller is to [write](Self::write) it then.
+    pub fn take_over(&self) -> bool {
+        self.claim.cmpxchg(SEALED, TAKEN, Full).is_ok()
     }
 
-    /// Whether its owner has begun to write it and not come to the end.
-    pub fn owner_writes(&self) -> bool {
-        self.claim.load(Acquire) == OWNER
+    /// What came of the owner's write. `None` while it is under way; `EIO` if it failed.
+    pub fn owner_outcome(&self) -> Option<Result> {
+        match self.claim.load(Acquire) {
+            OWNER => None,
+            WRITTEN => Some(Ok(())),
+            _ => Some(Err(EIO)),
+        }
     }
 
+    /// Claims it for its owner without a write, or (`Some`) tells what came of one.
     #[cfg(test)]
-    pub fn set_owner_writes(&self, writes: bool) {
-        self.claim
-            .store(if writes { OWNER } else { WRITTEN }, Release);
+    pub fn set_owner(&self, outcome: Option<Result>) {
+        let state = match outcome {
+            None => OWNER,
+            Some(Ok(())) => WRITTEN,
+            Some(Err(_)) => FAILED,
+        };
+        self.claim.store(state, Release);
     }
-    /// Writes the record durably. May be done more than once: the bytes and their place are the same.
+
+    /// Writes the record durably. By whom it is claimed, once.
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
         let cached = dev.has_write_cache();
         let flags = WriteFlags {

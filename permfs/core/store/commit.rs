@@ -5,7 +5,7 @@
 use super::{BlockRun, Epoch, InFlight, Store};
 use crate::{
     device::BlockDevice,
-    format::SECTORS_PER_BLOCK,
+    format::{SECTORS_PER_BLOCK, SHARD_SUPER},
     journal::{
         record::{self, Builder, Entry, Record, ENTRY_SIZE, HEADER_BYTES},
         Pos,
@@ -180,13 +180,6 @@ impl<D: BlockDevice> Store<D> {
             }
             return outcome;
         };
-        if self
-            .lent
-            .as_ref()
-            .is_some_and(|lent| Arc::ptr_eq(lent, &record))
-        {
-            self.lent = None;
-        }
         if outcome.is_err() || self.failed {
             self.fail();
             return outcome.and(Err(EIO));
@@ -213,9 +206,9 @@ impl<D: BlockDevice> Store<D> {
         self.complete(sealed, outcome)
     }
 
-    /// Writes the record that somebody has sealed and not completed. If its owner has not begun to write
-    /// it, it never will; if it is at it, the same bytes go to the same place, so it does not matter
-    /// which of the two writes comes first, or that there are two.
+    /// Makes the record durable that somebody has sealed and not completed. If its owner has not begun to
+    /// write it, it never will, and this does it. If it is at it, this waits: the record would be written over
+    /// itself otherwise, perhaps after it was acknowledged, and the power may fail in any write (ONE WRITE).
     fn settle(&mut self) -> Result {
         if self.failed {
             return Err(EIO);
@@ -224,31 +217,32 @@ impl<D: BlockDevice> Store<D> {
             return Ok(());
         };
         let record = in_flight.record.clone();
-        record.take_over();
-        let outcome = record.write(&self.dev);
+        let outcome = if record.take_over() {
+            record.write(&self.dev)
+        } else {
+            self.wait_for_owner(&record)?
+        };
         match outcome {
-            Ok(()) => {
-                self.lent = record.owner_writes().then_some(record);
-                self.epoch_is_durable();
-            }
+            Ok(()) => self.epoch_is_durable(),
             Err(_) => self.fail(),
         }
         outcome
     }
 
-    /// The ring has come round to a record whose owner has begun to write it, a whole ring ago:
-    /// nothing else may go there before that write has ended (SAME BYTES). The block layer ends it, with
-    /// an error if need be; each look is a read from the same device, so the wait is no spinning.
-    pub(super) fn wait_for_writer(&mut self) -> Result {
-        let Some(record) = &self.lent else {
-            return Ok(());
-        };
+    /// Waits for the write of `record` by its owner, and returns what came of it.
+    ///
+    /// The owner needs nothing that the caller may hold: it has its own copy and waits for the device alone,
+    /// which ends every request, with an error if need be. Each look here is a read from the same device, so
+    /// the wait is no spinning. The error is the read's, or `ENOMEM`.
+    fn wait_for_owner(&self, record: &Record) -> Result<Result> {
         let mut sector = KVec::<u8>::zeroed(self.dev.sector_size(), GFP_KERNEL)?;
-        while record.owner_writes() {
-            self.dev.read(record.sector, &mut sector)?;
+        loop {
+            if let Some(outcome) = record.owner_outcome() {
+                return Ok(outcome);
+            }
+            self.dev
+                .read(SHARD_SUPER * SECTORS_PER_BLOCK, &mut sector)?;
         }
-        self.lent = None;
-        Ok(())
     }
 
     fn epoch_is_durable(&mut self) {

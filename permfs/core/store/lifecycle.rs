@@ -61,7 +61,6 @@ impl<D: BlockDevice> Store<D> {
             epoch: Epoch::new(next.epoch),
             durable: last.epoch,
             in_flight: None,
-            lent: None,
             batch: None,
             parked: KVec::new(),
             discards: KVec::new(),
