@@ -152,7 +152,15 @@ impl BlockDevice for Disk {
     }
 
     fn sector_size(&self) -> usize {
-        self.0.device.logical_block_size() as usize
+        // What the device writes as one it tears as one, and the sectors beside what was written with it. A
+        // larger unit than a block would be for the layout to mind, not for each write.
+        let physical = self.0.device.physical_block_size() as usize;
+        let logical = self.0.device.logical_block_size() as usize;
+        if physical <= BLOCK_SIZE {
+            physical.max(logical)
+        } else {
+            logical.max(BLOCK_SIZE)
+        }
     }
 
     fn has_write_cache(&self) -> bool {

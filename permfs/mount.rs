@@ -36,6 +36,8 @@ pub(crate) struct Mount {
     engine: Arc<Engine>,
     policy: Policy,
     discard: Atomic<bool>,
+    /// Mounted with `rescue`, which is a matter of the mount alone.
+    rescue: bool,
     generation: Atomic<u32>,
     quiescer: Arc<Quiescer>,
     #[pin]
@@ -69,6 +71,7 @@ impl Mount {
             quiescer,
             policy: Policy::new(options.on_error),
             discard: Atomic::new(options.discard),
+            rescue: options.rescue,
             // Generations only have to differ for the same number, and numbers are not reused.
             generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
         })
@@ -153,6 +156,7 @@ impl Mount {
         Options {
             on_error: self.policy.get(),
             discard: self.discard.load(Relaxed),
+            rescue: self.rescue,
         }
     }
 

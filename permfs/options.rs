@@ -49,6 +49,7 @@ const ON_ERROR: &[Choice] = &[
 
 const ERRORS: u8 = 0;
 const DISCARD: u8 = 1;
+const RESCUE: u8 = 2;
 
 /// Options of one mount.
 #[derive(Clone, Copy)]
@@ -56,12 +57,15 @@ pub(crate) struct Options {
     pub(crate) on_error: OnError,
     /// Tell the device of freed blocks once that is durable.
     pub(crate) discard: bool,
+    /// With `ro`: show what there is, although the log has lost epochs that had been durable.
+    pub(crate) rescue: bool,
 }
 
 impl Options {
     pub(crate) const PARAMS: &'static [Spec] = &[
         Spec::choice(c"errors", ERRORS, ON_ERROR),
         Spec::flag_no(c"discard", DISCARD),
+        Spec::flag(c"rescue", RESCUE),
         Spec::END,
     ];
 
@@ -69,6 +73,7 @@ impl Options {
         match (id, value) {
             (ERRORS, Value::Choice(n)) => self.on_error = OnError::from_u32(n),
             (DISCARD, Value::Flag(on)) => self.discard = on,
+            (RESCUE, Value::Flag(on)) => self.rescue = on,
             _ => return Err(fc.invalid(fmt!("option {id} has no such form"))),
         }
         Ok(())
@@ -80,6 +85,7 @@ impl Default for Options {
         Self {
             on_error: OnError::RemountRo,
             discard: false,
+            rescue: false,
         }
     }
 }

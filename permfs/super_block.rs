@@ -39,6 +39,19 @@ fn refused(fc: &FsContext, id: &CStr, why: &MountError) -> Error {
     why.errno()
 }
 
+/// Says what the mount found in the log.
+fn tell_of_replay(volume: &mut Volume<Disk>, id: &CStr) {
+    let store = volume.store();
+    let (epochs, newest) = (store.replayed(), store.durable_epoch());
+    if epochs > 0 {
+        pr_notice!("({id}): {epochs} epochs replayed from the log, up to {newest}\n");
+    }
+    if let Some(lost) = store.lost() {
+        let (first, last) = (lost.first, lost.newest);
+        pr_err!("({id}): rescue: the log is damaged, epochs {first} to {last} are not shown\n");
+    }
+}
+
 /// Names the last panic that the volume has a record of, and tells the panic handler where the area is.
 fn survey_panic_area(volume: &mut Volume<Disk>, id: &CStr) {
     match volume.survey_panic_area() {
@@ -91,6 +104,7 @@ impl FileSystem for PermFs {
         let disk = Disk::new(sb.block_device(), number, slot.gate())?;
         let mount_options = MountOptions {
             read_only: sb.is_read_only(),
+            rescue: options.rescue,
             slot,
             env: Env {
                 cpu: fault::cpu,
@@ -102,6 +116,7 @@ impl FileSystem for PermFs {
             Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
         sb.set_uuid(&volume.uuid());
         volume.store().set_discard(options.discard);
+        tell_of_replay(&mut volume, sb.id());
         survey_panic_area(&mut volume, sb.id());
         #[cfg(permfs_panic)]
         let area = volume.panic_area();
@@ -251,6 +266,9 @@ impl SuperOperations for PermFs {
         }
         if options.discard {
             seq_print!(m, ",discard");
+        }
+        if options.rescue {
+            seq_print!(m, ",rescue");
         }
         Ok(())
     }

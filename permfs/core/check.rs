@@ -61,6 +61,8 @@ pub struct Summary {
     pub primary_super: bool,
     /// Newest epoch that is durable.
     pub epoch: u64,
+    /// Epochs that were found in the log.
+    pub replayed: u64,
 }
 
 /// Checks the volume on `dev` and hands everything that is wrong to `report`, in the order found.
@@ -81,6 +83,11 @@ pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result
         Err(e) => return check.stopped(Problem::Journal, geometry.journal_header, e),
     };
     check.summary.epoch = store.durable_epoch();
+    check.summary.replayed = store.replayed();
+    if let Some(lost) = store.lost() {
+        let count = lost.newest.saturating_sub(lost.first).saturating_add(1);
+        check.found(Problem::LostEpochs, 0, 0, count);
+    }
     let state = match store.read(STATE_BLOCK, Kind::State, OWNER_VOLUME) {
         Ok(payload) => {
             State::read_from_prefix(payload)

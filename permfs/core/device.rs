@@ -15,6 +15,13 @@ pub struct WriteFlags {
     pub fua: bool,
 }
 
+/// Whether `e` says that sectors cannot be read, rather than that there is no memory or no device: what the
+/// block layer makes of a medium error, of a failed check of integrity, and of errors without a name
+/// (`blk_errors` in `block/blk-core.c`).
+pub fn is_unreadable(e: Error) -> bool {
+    [EIO, ENODATA, EILSEQ, EREMOTEIO].contains(&e)
+}
+
 /// A device of 512-byte sectors with an optional volatile cache.
 ///
 /// Calls are synchronous and may sleep. A write is durable on return only with [`WriteFlags::fua`],
@@ -24,7 +31,8 @@ pub trait BlockDevice {
     /// Size in units of 512 bytes.
     fn sectors(&self) -> u64;
 
-    /// Logical block size in bytes, 512 to 4096: the smallest unit that is written whole.
+    /// Bytes, 512 to 4096 and a power of two, that the device writes as one, and tears as one: its physical block,
+    /// or its logical one where nothing else is known. Writes are multiples of it.
     fn sector_size(&self) -> usize;
 
     /// Whether completed writes may still be lost until a flush.

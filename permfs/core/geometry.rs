@@ -11,7 +11,7 @@
 
 use crate::{
     format::*,
-    journal::{MAX_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS},
+    journal::{header::HEADER_BLOCKS, MAX_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS},
 };
 use kernel::{fmt, prelude::*};
 
@@ -102,7 +102,7 @@ pub struct Geometry {
     pub shards: u64,
     /// Blocks of the summary table.
     pub summary_blocks: u64,
-    /// Block of the journal's header.
+    /// First block of the journal's header.
     pub journal_header: u64,
     /// First block of the journal's ring.
     pub journal_start: u64,
@@ -140,7 +140,7 @@ impl Geometry {
         });
         let (panic_slots, panic_slot_blocks) = panic_area(blocks, wishes);
         let journal_header = SUMMARY_START + summary_blocks;
-        let journal_start = journal_header + 1;
+        let journal_start = journal_header + HEADER_BLOCKS;
         let panic_start = journal_start
             .checked_add(journal_blocks)
             .ok_or(Invalid::JournalSize)?;
@@ -226,7 +226,7 @@ impl Geometry {
     fn areas_end(&self) -> Option<u64> {
         let areas = [
             (SUMMARY_START, self.summary_blocks),
-            (self.journal_header, 1),
+            (self.journal_header, HEADER_BLOCKS),
             (self.journal_start, self.journal_blocks),
             (self.panic_start, self.panic_blocks()),
         ];

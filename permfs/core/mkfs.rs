@@ -244,13 +244,15 @@ impl<D: BlockDevice> Mkfs<'_, D> {
     /// taken for records of this volume, as does the UUID in each of them.
     fn journal(&mut self) -> Result {
         let block = self.geometry.journal_header;
+        let mut second = KBox::<Block>::zeroed(GFP_KERNEL)?;
         header::format(
-            &mut self.image,
+            [&mut self.image, &mut second],
             block,
             &self.params.uuid,
             self.params.generation,
         );
-        self.dev.write_blocks(&[(block, &self.image[..])])
+        self.dev
+            .write_blocks(&[(block, &self.image[..]), (block + 1, &second[..])])
     }
 
     /// Writes the signature of each slot of the panic area: without it the panic lane writes nothing.

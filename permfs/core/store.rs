@@ -105,6 +105,10 @@ pub struct Store<D: BlockDevice> {
     read_only: bool,
     /// Logged file data that replay found, on a read-only mount.
     overlay: replay::DataBlocks,
+    /// Records that the mount has replayed.
+    records: u64,
+    /// Durable epochs that the log did not give back.
+    lost: Option<replay::Lost>,
 }
 
 impl<D: BlockDevice> Store<D> {
@@ -141,6 +145,17 @@ impl<D: BlockDevice> Store<D> {
     /// Whether a log write has failed: changes are refused with `EIO` until the next mount.
     pub fn failed(&self) -> bool {
         self.failed
+    }
+
+    /// Epochs that the mount found in the log.
+    pub fn replayed(&self) -> u64 {
+        self.records
+    }
+
+    /// Epochs that had been durable and that the mount did not find in the log, because it is damaged. Only on
+    /// a read-only mount: see [`Store::mount`].
+    pub fn lost(&self) -> Option<replay::Lost> {
+        self.lost
     }
 
     /// Whether changes are refused with `EROFS`.

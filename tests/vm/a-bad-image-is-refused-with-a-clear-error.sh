@@ -14,5 +14,6 @@ vm_status 0 --timeout $((600 + seeds * 20)) -- "
 	$GUEST/damaged-images.sh flip 1 $((seeds / 2)) || exit 1
 	$GUEST/damaged-images.sh craft 101 $((100 + seeds)) || exit 1
 	$GUEST/kernel-is-quiet.sh"
-for line in 'read-only by the backup' 'a good one mounts' 'bit 1 (0x2): mount read-only' ' refused, 0 failed'; do expect "$line" "$DIR/out"; done
+for line in 'read-only by the backup' 'a good one mounts' 'what was before the damage is shown' 'a torn tail is no damage' \
+	'epochs replayed from the log' 'bit 1 (0x2): mount read-only' ' refused, 0 failed'; do expect "$line" "$DIR/out"; done
 note "$(grep -E 'refused, 0 failed|hung$' "$DIR/out" | paste -sd' ')"

@@ -17,6 +17,8 @@ pub enum Problem {
     BackupSuper,
     /// Journal or summary cannot be used.
     Journal,
+    /// The log is damaged in its middle, or its newest header is: epochs that had been durable are missing.
+    LostEpochs,
     /// The state block cannot be used.
     State,
     /// A tree's node is not whole.
@@ -127,6 +129,11 @@ impl fmt::Display for Finding {
                 f,
                 "journal (header in block {block}) or summary is unusable, errno {detail}: \
                  nothing more was checked"
+            ),
+            Problem::LostEpochs => write!(
+                f,
+                "the log is damaged: {detail} epochs that had been durable are missing behind the last one that \
+                 can be read; what follows is as of that"
             ),
             Problem::State => {
                 write!(

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The journal's header block: where the log starts.
+//! The journal's header: where the log starts.
 //!
-//! The block holds two slots, written in turn, each within a sector of its own and with a sequence
-//! number and CRC of its own, so that a torn write loses the newer slot only. The older one is then
-//! still right: the space that the newer one gave free is not reused before that is durable (TAIL FIRST).
+//! Two slots, written in turn, each in a block of its own and with a sequence number and CRC of its own, so
+//! that a torn write loses the newer slot only, also where the device writes 4 KiB as one. The older one is
+//! then still right: the space that the newer one gave free is not reused before that is durable (TAIL FIRST).
 
 use super::{Pos, MAX_LSN};
 use crate::{
     crc::crc32c,
-    device::{BlockDevice, WriteFlags},
+    device::{is_unreadable, BlockDevice, WriteFlags},
     format::*,
+    store::block::Block,
 };
 use kernel::prelude::*;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
 
-/// Bytes from one slot to the other.
-const SLOT_STRIDE: usize = BLOCK_SIZE / 2;
+/// Blocks of the header, a slot in each.
+pub const HEADER_BLOCKS: u64 = 2;
 /// Bytes of a slot that its CRC covers: one sector.
 const SLOT_SIZE: usize = SECTOR_SIZE;
 
@@ -57,35 +58,48 @@ pub struct Head {
     pub clean: bool,
 }
 
-/// The header block of a volume, and how to write it.
+/// The header of a volume, and how to write it.
 pub struct JournalHeader {
+    /// First block.
     block: u64,
     uuid: [u8; 16],
-    image: KBox<[u8; BLOCK_SIZE]>,
+    /// What is written next: a slot, and zeros behind it.
+    image: KBox<Block>,
     /// What was written last.
     pub head: Head,
+    /// Both slots were valid when it was read: the newest is known. Otherwise the other one may have been torn
+    /// while it was written, or have been the newest.
+    pub is_whole: bool,
 }
 
 impl JournalHeader {
-    /// Reads the header and takes the newer valid slot. `EFSCORRUPTED` if neither is.
+    /// Reads the header and takes the newer valid slot. Errors: `EFSCORRUPTED` if neither is; the device's
+    /// if neither can be read.
     pub fn read<D: BlockDevice>(dev: &D, sb: &SuperBlock) -> Result<Self> {
         let block = sb.journal_header.get();
         if block == 0 || block >= sb.blocks.get() {
             return Err(EFSCORRUPTED);
         }
-        let mut image = KBox::<[u8; BLOCK_SIZE]>::zeroed(GFP_KERNEL)?;
-        let sector = block.checked_mul(SECTORS_PER_BLOCK).ok_or(EFSCORRUPTED)?;
-        dev.read(sector, &mut image[..])?;
-        let newest = image
-            .chunks_exact(SLOT_STRIDE)
-            .filter_map(|half| parse(half.get(..SLOT_SIZE)?, block, &sb.uuid))
-            .max_by_key(|head| head.sequence)
-            .ok_or(EFSCORRUPTED)?;
+        let mut image = KBox::<Block>::zeroed(GFP_KERNEL)?;
+        let (mut found, mut failed) = ([None; HEADER_BLOCKS as usize], None);
+        for (slot, at) in found.iter_mut().zip(block..) {
+            let sector = at.checked_mul(SECTORS_PER_BLOCK).ok_or(EFSCORRUPTED)?;
+            match dev.read(sector, &mut image[..]) {
+                Ok(()) => *slot = parse(&image[..SLOT_SIZE], at, &sb.uuid),
+                // Torn, perhaps: then the other one counts.
+                Err(e) if is_unreadable(e) => failed = Some(e),
+                Err(e) => return Err(e),
+            }
+        }
+        let newest = found.iter().flatten().max_by_key(|head| head.sequence);
+        let head = *newest.ok_or(failed.unwrap_or(EFSCORRUPTED))?;
+        image.fill(0);
         Ok(Self {
             block,
             uuid: sb.uuid,
             image,
-            head: newest,
+            head,
+            is_whole: found.iter().all(Option::is_some),
         })
     }
 
@@ -95,15 +109,12 @@ impl JournalHeader {
     pub fn write<D: BlockDevice>(&mut self, dev: &D, mut head: Head) -> Result {
         head.sequence = self.head.sequence.checked_add(1).ok_or(EFSCORRUPTED)?;
         let at = put(&mut self.image, self.block, &self.uuid, &head);
-        let size = dev.sector_size();
-        let start = at / size * size;
-        let part = self.image.get(start..start + size).ok_or(EINVAL)?;
-        let sector = self.block * SECTORS_PER_BLOCK + (start / SECTOR_SIZE) as u64;
+        let part = self.image.get(..dev.sector_size()).ok_or(EINVAL)?;
         let flags = WriteFlags {
             preflush: false,
             fua: dev.has_write_cache() && dev.has_fua(),
         };
-        dev.write(sector, part, flags)?;
+        dev.write(at * SECTORS_PER_BLOCK, part, flags)?;
         if dev.has_write_cache() && !dev.has_fua() {
             dev.flush()?;
         }
@@ -112,34 +123,39 @@ impl JournalHeader {
     }
 }
 
-/// Fills `image` with the header block of a new, empty log, for mkfs.
+/// Fills `images` with the header of a new, empty log that begins at `block`, for mkfs. Both slots are valid,
+/// so that one that is not has been torn or damaged.
 ///
 /// `generation` is a number that no earlier filesystem in the same place is likely to have used
 /// (random, below 2^62): it is what keeps that one's records from being taken for ours.
-pub fn format(image: &mut [u8; BLOCK_SIZE], block: u64, uuid: &[u8; 16], generation: u64) {
-    image.fill(0);
-    let head = Head {
-        sequence: 1,
-        generation: generation & (MAX_LSN - 1),
-        tail: Pos { lsn: 0, epoch: 1 },
-        clean: true,
-    };
-    put(image, block, uuid, &head);
+pub fn format(
+    images: [&mut Block; HEADER_BLOCKS as usize],
+    block: u64,
+    uuid: &[u8; 16],
+    generation: u64,
+) {
+    for (image, sequence) in images.into_iter().zip([2, 1]) {
+        image.fill(0);
+        let head = Head {
+            sequence,
+            generation: generation & (MAX_LSN - 1),
+            tail: Pos { lsn: 0, epoch: 1 },
+            clean: true,
+        };
+        put(image, block, uuid, &head);
+    }
 }
 
-/// Puts `head` into its slot of `image` and returns the slot's offset.
-fn put(image: &mut [u8; BLOCK_SIZE], block: u64, uuid: &[u8; 16], head: &Head) -> usize {
-    let at = if head.sequence % 2 == 0 {
-        0
-    } else {
-        SLOT_STRIDE
-    };
+/// Puts `head` at the start of `image`, which is zero behind it, and returns the block of its slot in the header
+/// that begins at `block`.
+fn put(image: &mut Block, block: u64, uuid: &[u8; 16], head: &Head) -> u64 {
+    let at = block + head.sequence % HEADER_BLOCKS;
     let mut slot = Slot {
         header: BlockHeader {
             magic: MAGIC.into(),
             kind: (Kind::JournalHeader as u16).into(),
             version: VERSION.into(),
-            block: block.into(),
+            block: at.into(),
             lsn: head.tail.lsn.into(),
             uuid: *uuid,
             owner: OWNER_VOLUME.into(),
@@ -154,11 +170,7 @@ fn put(image: &mut [u8; BLOCK_SIZE], block: u64, uuid: &[u8; 16], head: &Head) -
     };
     // The rest of the sector is zero: the CRC goes over it too.
     slot.header.crc = sector_crc(slot.as_bytes()).into();
-    if let Some(sector) = image.get_mut(at..at + SLOT_SIZE) {
-        let (front, rest) = sector.split_at_mut(size_of::<Slot>());
-        front.copy_from_slice(slot.as_bytes());
-        rest.fill(0);
-    }
+    image[..size_of::<Slot>()].copy_from_slice(slot.as_bytes());
     at
 }
 
@@ -201,7 +213,6 @@ fn parse(sector: &[u8], block: u64, uuid: &[u8; 16]) -> Option<Head> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     const UUID: [u8; 16] = *b"0123456789abcdef";
 
@@ -217,35 +228,36 @@ mod tests {
         }
     }
 
+    fn slot(sequence: u64) -> (Block, u64) {
+        let mut image = [0; BLOCK_SIZE];
+        let at = put(&mut image, 5, &UUID, &head(sequence));
+        (image, at)
+    }
+
     #[test]
-    fn slots_take_turns_and_a_torn_one_falls_back() {
-        let mut image = [0u8; BLOCK_SIZE];
-        format(&mut image, 5, &UUID, 6);
-        let first = put(&mut image, 5, &UUID, &head(2));
-        let second = put(&mut image, 5, &UUID, &head(3));
-        assert_ne!(first, second);
-        let both: Vec<_> = [first, second]
-            .iter()
-            .filter_map(|&at| parse(&image[at..at + SLOT_SIZE], 5, &UUID))
-            .collect();
-        assert_eq!(both, [head(2), head(3)]);
-        for byte in 0..size_of::<Slot>() {
-            let mut torn = image;
-            torn[second + byte] ^= 0x10;
-            assert_eq!(parse(&torn[second..second + SLOT_SIZE], 5, &UUID), None);
-            assert_eq!(
-                parse(&torn[first..first + SLOT_SIZE], 5, &UUID),
-                Some(head(2))
-            );
+    fn slots_take_turns_and_a_torn_one_is_none() {
+        let (mut even, mut odd) = ([1; BLOCK_SIZE], [1; BLOCK_SIZE]);
+        format([&mut even, &mut odd], 5, &UUID, 6);
+        let new = [(&even, 5), (&odd, 6)].map(|(image, at)| parse(&image[..SLOT_SIZE], at, &UUID));
+        let sequences = new.map(|head| head.map(|h| (h.sequence, h.generation, h.clean)));
+        assert_eq!(sequences, [Some((2, 6, true)), Some((1, 6, true))]);
+        for (sequence, block) in [(2, 5), (3, 6)] {
+            let (image, at) = slot(sequence);
+            assert_eq!(at, block);
+            assert_eq!(parse(&image[..SLOT_SIZE], at, &UUID), Some(head(sequence)));
+            for byte in 0..SLOT_SIZE {
+                let mut torn = image;
+                torn[byte] ^= 0x10;
+                assert_eq!(parse(&torn[..SLOT_SIZE], at, &UUID), None);
+            }
         }
     }
 
     #[test]
     fn another_volume_or_block_is_refused() {
-        let mut image = [0u8; BLOCK_SIZE];
-        let at = put(&mut image, 5, &UUID, &head(2));
-        assert_eq!(parse(&image[at..at + SLOT_SIZE], 6, &UUID), None);
-        assert_eq!(parse(&image[at..at + SLOT_SIZE], 5, &[1; 16]), None);
+        let (image, at) = slot(2);
+        assert_eq!(parse(&image[..SLOT_SIZE], at + 1, &UUID), None);
+        assert_eq!(parse(&image[..SLOT_SIZE], at, &[1; 16]), None);
         assert_eq!(size_of::<Slot>(), 128);
     }
 }

@@ -7,18 +7,35 @@
 //! it. The second applies, in memory, that image and what follows it, unless revoked (REVOKE). A block's
 //! home is never read: by IMAGE FIRST a block without an image in the log needs nothing of it.
 //!
+//! What cannot be read is taken for torn. But one record at a time is written, and the next only when that is
+//! durable: so a whole record of a later epoch behind the end is proof that something was lost that had been
+//! durable ([`Lost`]).
+//!
 //! Nothing is written here, so a crash during replay changes nothing.
 
 use super::{
+    header::HEADER_BLOCKS,
     record::{self, Entry, RecordHeader},
     Pos, Ring, MAX_LSN, MAX_RECORD_BYTES,
 };
 use crate::{
-    device::BlockDevice,
+    device::{is_unreadable, BlockDevice},
     format::*,
     store::block::{self, Block},
 };
 use kernel::{prelude::*, rbtree::RBTree};
+
+mod scan;
+
+/// Epochs that had been durable and that the log does not give back: what is behind the first of them cannot
+/// be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// First epoch that is missing.
+    pub first: u64,
+    /// Newest of which there is a whole record, or which was durable for some other reason.
+    pub newest: u64,
+}
 
 /// Blocks of file data by number.
 pub type DataBlocks = RBTree<u64, KBox<Block>>;
@@ -33,6 +50,8 @@ pub struct Replayed {
     pub head: Pos,
     /// Records found.
     pub records: u64,
+    /// What should have been found behind them.
+    pub lost: Option<Lost>,
 }
 
 /// What the first pass knows of a block.
@@ -87,7 +106,9 @@ impl<'a, D: BlockDevice> Reader<'a, D> {
     /// Reads the record at `lsn`. `None` if there is none, or not all of it, or not the one that follows.
     fn read_at(&mut self, lsn: u64) -> Result<Option<RecordHeader>> {
         let unit = self.dev.sector_size();
-        self.fill(lsn, unit)?;
+        if !self.fill(lsn, unit)? {
+            return Ok(None);
+        }
         let Some(head) = record::parse_header(&self.bytes, &self.sb.uuid, lsn) else {
             return Ok(None);
         };
@@ -99,28 +120,39 @@ impl<'a, D: BlockDevice> Reader<'a, D> {
         if !follows || !in_ring || size > MAX_RECORD_BYTES || self.next.epoch >= MAX_LSN {
             return Ok(None);
         }
-        self.fill(lsn, size)?;
-        Ok(record::crc_is_right(&self.bytes, &head).then_some(head))
+        let whole = self.fill(lsn, size)? && record::crc_is_right(&self.bytes, &head);
+        Ok(whole.then_some(head))
     }
 
-    /// Reads `size` bytes of the ring.
-    fn fill(&mut self, lsn: u64, size: usize) -> Result {
+    /// Reads `size` bytes of the ring. False if they are not all there, or cannot be read: a sector that was
+    /// torn may read as an error.
+    fn fill(&mut self, lsn: u64, size: usize) -> Result<bool> {
         let sectors = size.div_ceil(SECTOR_SIZE) as u64;
         // Not `%`: the kernel's object checker does not know the function that a zero would end in.
         let place = lsn.checked_rem(self.ring.sectors()).ok_or(EFSCORRUPTED)?;
         if place + sectors > self.ring.sectors() {
-            self.bytes.clear();
-            return Ok(());
+            return Ok(false);
         }
         self.bytes.resize(size, 0, GFP_KERNEL)?;
-        self.dev.read(self.ring.sector(lsn), &mut self.bytes)
+        match self.dev.read(self.ring.sector(lsn), &mut self.bytes) {
+            Ok(()) => Ok(true),
+            Err(e) if is_unreadable(e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 }
 
-/// Reads the log of the volume `sb` from the tail of `ring` on.
+/// Reads the log of the volume `sb` from the tail of `ring` on. `ended`: the header is whole and says that the
+/// log has ended, so nothing behind it is looked for.
 ///
-/// Errors: `EFSCORRUPTED` if a record is whole and makes no sense, `EIO`, `ENOMEM`.
-pub fn replay<D: BlockDevice>(dev: &D, ring: &Ring, sb: &SuperBlock) -> Result<Replayed> {
+/// Errors: `EFSCORRUPTED` if a record is whole and makes no sense; `EIO` if more of the ring cannot be read
+/// than a torn write explains; `ENOMEM`.
+pub fn replay<D: BlockDevice>(
+    dev: &D,
+    ring: &Ring,
+    sb: &SuperBlock,
+    ended: bool,
+) -> Result<Replayed> {
     let mut notes: RBTree<u64, Note> = RBTree::new();
     let mut reader = Reader::new(dev, ring, sb);
     let mut records = 0u64;
@@ -128,11 +160,16 @@ pub fn replay<D: BlockDevice>(dev: &D, ring: &Ring, sb: &SuperBlock) -> Result<R
         survey(&reader.bytes, &head, sb, &mut notes)?;
         records += 1;
     }
+    let lost = match ended {
+        true => None,
+        false => scan::lost_behind(dev, ring, sb, reader.next)?,
+    };
     let mut replayed = Replayed {
         meta: RBTree::new(),
         data: RBTree::new(),
         head: reader.next,
         records,
+        lost,
     };
     let mut reader = Reader::new(dev, ring, sb);
     for _ in 0..records {
@@ -192,7 +229,7 @@ fn may_be_logged(block: u64, sb: &SuperBlock) -> bool {
     let within = |start: u64, len: u64| block >= start && block - start < len;
     let panic_blocks = u64::from(sb.panic_slots.get()) * u64::from(sb.panic_slot_blocks.get());
     block != SHARD_SUPER
-        && block != sb.journal_header.get()
+        && !within(sb.journal_header.get(), HEADER_BLOCKS)
         && !within(sb.journal_start.get(), sb.journal_blocks.get())
         && !within(sb.panic_start.get(), panic_blocks)
 }

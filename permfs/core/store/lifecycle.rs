@@ -17,8 +17,9 @@ impl<D: BlockDevice> Store<D> {
     /// Opens the metadata of the volume whose super block is `sb`, and replays its journal.
     ///
     /// Read-write, what was replayed is home when this returns. Read-only, nothing is written: it
-    /// stays in memory over what the device holds. Errors: `EFSCORRUPTED` if journal or summary are not
-    /// what they should be, `EROFS` for a read-write mount of a read-only device, `EIO`, `ENOMEM`.
+    /// stays in memory over what the device holds. Where the log has lost epochs that had been durable
+    /// ([`Store::lost`]), that is all there is: it ends in front of them. Errors: `EFSCORRUPTED` if journal
+    /// or summary are not what they should be, or epochs are lost and the mount is to be read-write, `EROFS` for a read-write mount of a read-only device, `EIO`, `ENOMEM`.
     // Not inlined: a store is large for a kernel stack, and inlining piles up copies of it.
     #[inline(never)]
     pub fn mount(
@@ -37,7 +38,12 @@ impl<D: BlockDevice> Store<D> {
         }
         let header = JournalHeader::read(&dev, &sb)?;
         let mut ring = Ring::new(&dev, &sb, &header.head)?;
-        let replayed = replay::replay(&dev, &ring, &sb)?;
+        let ended = header.is_whole && header.head.clean;
+        let replayed = replay::replay(&dev, &ring, &sb, ended)?;
+        if replayed.lost.is_some() && !read_only {
+            return Err(EFSCORRUPTED);
+        }
+        let (records, lost) = (replayed.records, replayed.lost);
         let next = replayed.head;
         ring.head = ring.head.max(next.lsn);
         let last = Pos {
@@ -72,6 +78,8 @@ impl<D: BlockDevice> Store<D> {
             failed: false,
             read_only,
             overlay: replayed.data,
+            records,
+            lost,
         };
         if !read_only {
             store.take_over()?;
@@ -155,10 +163,14 @@ impl<D: BlockDevice> Store<D> {
         Ok(())
     }
 
-    /// Goes on read-write. `EROFS` if the device is read-only, `EIO` if the store had failed.
+    /// Goes on read-write. `EROFS` if the device is read-only, `EIO` if the store had failed, `EFSCORRUPTED` if
+    /// the log has lost epochs.
     pub fn make_writable(&mut self) -> Result {
         if self.failed {
             return Err(EIO);
+        }
+        if self.lost.is_some() {
+            return Err(EFSCORRUPTED);
         }
         if self.dev.read_only() {
             return Err(EROFS);

@@ -3,6 +3,7 @@
 //! Tests of the store on a device in memory.
 
 mod crash;
+mod damaged_log;
 mod device;
 mod replay;
 mod reserve;

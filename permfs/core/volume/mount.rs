@@ -9,6 +9,7 @@ use crate::{
     dir::hash::NameHash,
     format::*,
     geometry::{find_backup, read_super, ro_compat_unknown, Geometry, SuperError},
+    journal::replay::Lost,
     panic::SlotGuard,
     store::Store,
 };
@@ -18,6 +19,8 @@ use kernel::{fmt, prelude::*};
 pub struct MountOptions {
     /// Nothing is written, not even what the journal holds.
     pub read_only: bool,
+    /// A read-only mount shows what there is although durable epochs are lost.
+    pub rescue: bool,
     /// Where the panic handler finds the volume.
     pub slot: SlotGuard,
     /// CPU number and clock for the allocator.
@@ -33,6 +36,8 @@ pub enum MountError {
     RoCompat(u64),
     /// The device takes no writes.
     ReadOnlyDevice,
+    /// The log is damaged: these epochs had been durable.
+    Lost(Lost),
     /// Journal, summary or state block.
     Store(Error),
     /// The root directory cannot be read, or is none.
@@ -47,6 +52,7 @@ impl MountError {
         match self {
             Self::Super(e, _) => (*e).into(),
             Self::RoCompat(_) | Self::ReadOnlyDevice => EROFS,
+            Self::Lost(_) => EFSCORRUPTED,
             Self::Store(e) | Self::Root(e) | Self::Orphans(e) => *e,
         }
     }
@@ -69,6 +75,12 @@ impl fmt::Display for MountError {
             }
             Self::ReadOnlyDevice => {
                 return f.write_str("the device is read-only: mount read-only");
+            }
+            Self::Lost(Lost { first, newest }) => {
+                return write!(
+                    f,
+                    "the log is damaged: epochs {first} to {newest} had been durable and are lost; -o ro,rescue shows what was before them"
+                );
             }
             Self::Store(e) => ("journal, summary or state block", e),
             Self::Root(e) => ("root directory", e),
@@ -119,6 +131,7 @@ impl<D: BlockDevice> Volume<D> {
     pub fn mount(dev: D, options: MountOptions) -> Result<Self, MountError> {
         let MountOptions {
             read_only,
+            rescue,
             slot,
             env,
         } = options;
@@ -127,7 +140,14 @@ impl<D: BlockDevice> Volume<D> {
             may_write(&dev, &sb)?;
         }
         slot.set_uuid(&sb.uuid);
-        let store = Store::mount(dev, sb, read_only, slot, env).map_err(MountError::Store)?;
+        // Read-only first: what the log has lost is known before anything is written.
+        let mut store = Store::mount(dev, sb, true, slot, env).map_err(MountError::Store)?;
+        if let Some(lost) = store.lost().filter(|_| !(read_only && rescue)) {
+            return Err(MountError::Lost(lost));
+        }
+        if !read_only {
+            store.make_writable().map_err(MountError::Store)?;
+        }
         let mut volume = Self {
             store,
             sb,

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: damage.py set IMAGE FIELD VALUE | flip IMAGE SEED COUNT | craft IMAGE SEED COUNT | break IMAGE KIND NTH | own IMAGE INO
+"""usage: damage.py set IMAGE FIELD VALUE | flip IMAGE SEED COUNT | craft IMAGE SEED COUNT | break IMAGE KIND NTH | own IMAGE INO |
+                 log IMAGE NTH
 
 Damages a volume's image. `set` writes a field of the super block and makes its checksum right, `flip` turns COUNT bits of
 metadata blocks, `craft` does the same and makes the checksums right again, so that what stands behind them is met,
 `break` turns over the NTH block of a kind (numbers as in Documentation/format.md) but for its magic, `own` does that to all
-blocks that belong to an inode. The same SEED gives the same damage.
+blocks that belong to an inode, `log` turns one bit in the NTH record of the log that the next mount would replay (0 is the
+oldest) and prints how many there are. The same SEED gives the same damage.
 """
 
 import random
@@ -14,7 +16,9 @@ import sys
 
 BLOCK = 4096
 HEADER = 64
+SECTOR = 512
 JOURNAL_HEADER = 7
+JOURNAL_RECORD = 8
 MAGIC = b"PmFS"
 FIELDS = {  # offset in the block, bytes
     "magic": (0, 4), "version": (6, 2), "compat": (HEADER + 80, 8), "ro_compat": (HEADER + 88, 8),
@@ -82,10 +86,41 @@ def of_kind(image, kind):
     return found
 
 
+def field(image, name):
+    """A number of the super block."""
+    offset, size = FIELDS[name]
+    image.seek(offset)
+    return int.from_bytes(image.read(size), "little")
+
+
 def journal_header(image):
-    """Its two copies are sectors of one block, and either may be empty: it is found by the super block."""
-    image.seek(HEADER + 136)
-    return struct.unpack("<Q", image.read(8))[0]
+    """The two blocks of it."""
+    first = field(image, "journal_header")
+    return [first, first + 1]
+
+
+def log_records(image):
+    """(epoch, byte offset, bytes) of the records of the newest generation, the oldest first."""
+    start, length = field(image, "journal_start") * BLOCK, field(image, "journal_blocks") * BLOCK
+    image.seek(start)
+    ring = image.read(length)
+    found = []
+    for at in range(0, length, SECTOR):
+        if ring[at:at + 4] == MAGIC and ring[at + 4:at + 6] == struct.pack("<H", JOURNAL_RECORD):
+            epoch, generation, sectors = struct.unpack("<QQI", ring[at + HEADER:at + HEADER + 20])
+            found.append((generation, epoch, start + at, sectors * SECTOR))
+    newest = max(generation for generation, *_ in found)
+    return sorted((epoch, at, size) for generation, epoch, at, size in found if generation == newest)
+
+
+def damage_log(image, nth):
+    records = log_records(image)
+    _, at, size = records[nth]
+    image.seek(at + size // 2)
+    byte = image.read(1)[0]
+    image.seek(at + size // 2)
+    image.write(bytes([byte ^ 1]))
+    print(len(records))
 
 
 def change(image, number, how):
@@ -120,8 +155,10 @@ def main():
             change(image, 0, lambda block: sealed(block[:offset] + value + block[offset + size:]))
         elif what == "break":
             kind, nth = int(rest[0]), int(rest[1])
-            number = journal_header(image) if kind == JOURNAL_HEADER else of_kind(image, kind)[nth]
-            change(image, number, turned_over)
+            for number in journal_header(image) if kind == JOURNAL_HEADER else [of_kind(image, kind)[nth]]:
+                change(image, number, turned_over)
+        elif what == "log":
+            damage_log(image, int(rest[0]))
         elif what == "own":
             owned = [n for n in metadata(image) if owner(image, n) == int(rest[0])]
             assert owned, "no metadata block belongs to that inode"

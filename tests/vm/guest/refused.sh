@@ -79,6 +79,37 @@ image 160M && "$damage" break image 3 0 && refused 'a damaged summary' 'damaged'
 image 160M && "$damage" break image 7 0 && refused 'a damaged head of the journal' 'damaged'
 image 160M && "$damage" break image 5 0 && refused 'a damaged inode tree' 'damaged'
 
+# crashed: ./image is a volume whose log holds an epoch for each of the files 1 to 6, as a crash leaves it.
+crashed() {
+	image 160M && mv image running && loop=$(losetup --find --show running) && mount -t permfs "$loop" /mnt/bad || exit 1
+	for n in 1 2 3 4 5 6; do
+		echo "$n" >"/mnt/bad/$n" && sync -f /mnt/bad || exit 1
+	done
+	cp running image && umount /mnt/bad && losetup -d "$loop"
+}
+
+crashed
+attach
+dmesg --clear
+mount -t permfs -o ro "$loop" /mnt/bad && [ "$(cat /mnt/bad/6)" = 6 ] && umount /mnt/bad &&
+	dmesg | grep -E 'permfs: .*: [0-9]+ epochs replayed from the log, up to [0-9]+$'
+losetup -d "$loop"
+held=$("$damage" log image 1) && [ "$held" -ge 6 ] &&
+	refused 'a damaged record in the middle of the log' 'had been durable and are lost; -o ro,rescue shows what was before them'
+refused 'the same, read-only' 'the log is damaged: epochs' ro
+attach
+fsck.permfs -n "$loop" >found
+status=$?
+[ "$status" = 4 ] && grep -q "the log is damaged: $((held - 1)) epochs" found &&
+	mount -t permfs -o ro,rescue "$loop" /mnt/bad && grep 'permfs.*ro.*rescue' /proc/mounts && [ ! -e /mnt/bad/6 ] &&
+	! mount -o remount,rw /mnt/bad 2>/dev/null && umount /mnt/bad && echo 'what was before the damage is shown'
+losetup -d "$loop"
+crashed
+"$damage" log image -1 >/dev/null
+attach
+mount -t permfs "$loop" /mnt/bad && [ "$(cat /mnt/bad/5)" = 5 ] && umount /mnt/bad && fsck.permfs -n "$loop" && echo 'a torn tail is no damage'
+losetup -d "$loop"
+
 image 160M
 refused 'an unknown option' nonsense nonsense
 refused 'an unknown option with a value' nonsense nonsense=1

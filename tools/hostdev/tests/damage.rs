@@ -337,6 +337,7 @@ fn damaged_volumes_never_panic_a_mount() {
             let slot = SlotGuard::claim(b"test", &[0; 16]);
             let options = MountOptions {
                 read_only: false,
+                rescue: false,
                 slot,
                 env: Env::default(),
             };

@@ -64,6 +64,8 @@ struct Report {
     device: String,
     clean: bool,
     epoch: u64,
+    /// Epochs that were found in the log.
+    replayed: u64,
     inodes: u64,
     directories: u64,
     files: u64,
@@ -176,8 +178,12 @@ fn print_text(args: &FsckArgs, s: &Summary, findings: &[Finding]) {
         1 => "1 error".to_string(),
         n => format!("{n} errors"),
     };
+    let replayed = match s.replayed {
+        0 => String::new(),
+        n => format!(" ({n} from the log)"),
+    };
     println!(
-        "{}: {verdict}, {} inodes ({} files, {} directories), {} of {} used, epoch {}",
+        "{}: {verdict}, {} inodes ({} files, {} directories), {} of {} used, epoch {}{replayed}",
         args.device.display(),
         s.inodes,
         s.files,
@@ -199,6 +205,7 @@ fn print_json(args: &FsckArgs, s: &Summary, findings: &[Finding]) -> Result<()> 
         device: args.device.display().to_string(),
         clean: s.findings == 0,
         epoch: s.epoch,
+        replayed: s.replayed,
         inodes: s.inodes,
         directories: s.directories,
         files: s.files,

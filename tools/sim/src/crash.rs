@@ -26,6 +26,8 @@ pub enum Cut {
     Some(u64),
     /// All of it, but the power went in the middle of this unit.
     Garbled(usize),
+    /// The same, and the disk says so: the unit reads as an error until it is written again.
+    Unreadable(usize),
 }
 
 /// A crash: when, and what becomes of what was not durable, in the order of submission.
@@ -174,15 +176,11 @@ impl<'a> Walk<'a> {
         for (i, write) in self.in_question().take(2 * EXHAUSTIVE).enumerate() {
             if is_metadata(write) {
                 let unit = rng.index(write.data.len() / self.caps.sector_size);
-                for others in [false, true] {
-                    let one = |j| {
-                        if i == j {
-                            Cut::Garbled(unit)
-                        } else {
-                            cut(others)
-                        }
-                    };
-                    found.push((0..all).map(one).collect());
+                for spoilt in [Cut::Garbled(unit), Cut::Unreadable(unit)] {
+                    for others in [false, true] {
+                        let one = |j| if i == j { spoilt } else { cut(others) };
+                        found.push((0..all).map(one).collect());
+                    }
                 }
             }
         }
@@ -222,6 +220,9 @@ impl<'a> Walk<'a> {
             21 if is_metadata(write) => {
                 Cut::Garbled(rng.index(write.data.len() / self.caps.sector_size))
             }
+            22 if is_metadata(write) => {
+                Cut::Unreadable(rng.index(write.data.len() / self.caps.sector_size))
+            }
             _ => Cut::Some(rng.number()),
         }
     }
@@ -258,7 +259,12 @@ fn apply(image: &mut Image, write: &Write, cut: Cut, unit: usize) {
                 image.write(write.sector + (n * unit_sectors) as u64, &mixed);
                 false
             }
-            Cut::Garbled(_) => true,
+            Cut::Unreadable(unit) if unit == n => {
+                let at = write.sector + (n * unit_sectors) as u64;
+                image.spoil(at, unit_sectors as u64);
+                false
+            }
+            Cut::Garbled(_) | Cut::Unreadable(_) => true,
         };
         if there {
             image.write(write.sector + (n * unit_sectors) as u64, piece);

@@ -2,7 +2,7 @@
 
 //! Contents of a disk, copied when they change: an image costs what differs from the one it came of.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 /// Bytes in a sector.
 pub const SECTOR: usize = 512;
@@ -15,6 +15,8 @@ pub const PER_BLOCK: u64 = (BLOCK / SECTOR) as u64;
 #[derive(Clone)]
 pub struct Image {
     blocks: Vec<Rc<[u8; BLOCK]>>,
+    /// Sectors that read as an error until they are written.
+    unreadable: BTreeSet<u64>,
 }
 
 impl Image {
@@ -23,6 +25,7 @@ impl Image {
         let zero = Rc::new([0; BLOCK]);
         Self {
             blocks: (0..blocks).map(|_| zero.clone()).collect(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -31,8 +34,12 @@ impl Image {
         self.blocks.len() as u64 * PER_BLOCK
     }
 
-    /// Reads sectors from `sector` on. False if they are not all there.
+    /// Reads sectors from `sector` on. False if they are not all there, or one of them cannot be read.
     pub fn read(&self, sector: u64, buf: &mut [u8]) -> bool {
+        let end = sector + (buf.len() / SECTOR) as u64;
+        if self.unreadable.range(sector..end).next().is_some() {
+            return false;
+        }
         for (at, piece) in (sector..).zip(buf.chunks_mut(SECTOR)) {
             let Some(bytes) = self.sector(at) else {
                 return false;
@@ -49,8 +56,17 @@ impl Image {
         Some(&block[at..at + SECTOR])
     }
 
+    /// Makes sectors from `sector` on read as an error until they are written.
+    pub fn spoil(&mut self, sector: u64, sectors: u64) {
+        self.unreadable.extend(sector..sector + sectors);
+    }
+
     /// Writes sectors from `sector` on, which must be there.
     pub fn write(&mut self, sector: u64, data: &[u8]) {
+        if !self.unreadable.is_empty() {
+            let end = sector + (data.len() / SECTOR) as u64;
+            self.unreadable.retain(|s| !(sector..end).contains(s));
+        }
         for (at, piece) in (sector..).zip(data.chunks(SECTOR)) {
             let block = Rc::make_mut(&mut self.blocks[(at / PER_BLOCK) as usize]);
             let at = (at % PER_BLOCK) as usize * SECTOR;
@@ -61,6 +77,9 @@ impl Image {
     /// A number that differs, in all likelihood, where the contents differ from `base`'s.
     pub fn fingerprint(&self, base: &Image) -> u64 {
         let mut sum = 0u64;
+        for sector in &self.unreadable {
+            sum = sum.wrapping_add(hash(*sector, &[0xbd; 8]));
+        }
         for (n, (block, old)) in self.blocks.iter().zip(&base.blocks).enumerate() {
             if !Rc::ptr_eq(block, old) {
                 sum = sum.wrapping_add(hash(n as u64, &block[..]));

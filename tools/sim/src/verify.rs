@@ -34,6 +34,7 @@ pub fn because(what: &str) -> impl Fn(Error) -> String + '_ {
 pub fn mount(disk: SimDisk, read_only: bool) -> Result<Volume<SimDisk>, String> {
     let options = MountOptions {
         read_only,
+        rescue: false,
         slot: SlotGuard::claim(b"sim", &[0; 16]),
         env: Env::default(),
     };

@@ -70,12 +70,14 @@ impl Style {
         }
     }
 
-    /// Blocks of the journal.
-    fn journal_blocks(self) -> u64 {
+    /// Blocks of the journal: the shortest one wraps most often, longer ones take batches as large as the
+    /// module's.
+    fn journal_blocks(self, rng: &mut Rng) -> u64 {
         match self {
             // What is fixed, and some 40 blocks.
-            Style::Shards => SHARD_BLOCKS - 6 - 40,
-            _ => MIN_JOURNAL_BLOCKS,
+            Style::Shards => SHARD_BLOCKS - 7 - 40,
+            Style::Short => MIN_JOURNAL_BLOCKS,
+            _ => *rng.pick(&[MIN_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS, 200, 400, 1024]),
         }
     }
 
@@ -100,10 +102,10 @@ pub struct Run {
 }
 
 /// A fresh volume.
-fn make_volume(style: Style, caps: Caps) -> Result<Image, String> {
-    let journal = style.journal_blocks();
-    // Super block, bitmap, state, summary, journal header, and one panic slot of one block.
-    let image = Image::new(6 + journal + style.blocks());
+fn make_volume(style: Style, caps: Caps, rng: &mut Rng) -> Result<Image, String> {
+    let journal = style.journal_blocks(rng);
+    // Super block, bitmap, state, summary, the journal's header of two, and one panic slot of one block.
+    let image = Image::new(7 + journal + style.blocks());
     let disk = SimDisk::new(image, caps, Lie::None);
     let params = MkfsParams {
         label: [0; 64],
@@ -135,7 +137,7 @@ pub fn run(seed: u64, number: u64, lie: Lie, fault: Fault) -> Result<Run, String
         0 => Style::Short,
         _ => *rng.pick(&Style::ALL),
     };
-    let mut base = make_volume(style, caps)?;
+    let mut base = make_volume(style, caps, &mut rng)?;
     let mut disk = SimDisk::new(base.clone(), caps, lie);
     let discard = rng.one_in(4);
     let mut work = Workload {
@@ -243,7 +245,7 @@ impl Workload {
             0..=3 if halves => self.driver.seal(),
             4 if halves => self.driver.write_sealed(),
             5..=8 if halves => {
-                let max = 1 + self.rng.index(12);
+                let max = *self.rng.pick(&[1, 4, 12, 64, 256]);
                 self.driver.begin_batch(max)
             }
             9 => self.driver.checkpoint(),

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     format::{SECTORS_PER_BLOCK, STATE_BLOCK},
+    journal::header::HEADER_BLOCKS,
     meta::MetaWrite,
     store::{HomeBatch, Sealed},
 };
@@ -127,7 +128,7 @@ fn headers_are_durable(rig: &Rig, events: &[Event]) {
         let Event::Write { sector, fua, .. } = event else {
             continue;
         };
-        if (start..start + SECTORS_PER_BLOCK).contains(sector) {
+        if (start..start + HEADER_BLOCKS * SECTORS_PER_BLOCK).contains(sector) {
             assert!(*fua || matches!(events.get(i + 1), Some(Event::Flush)));
         }
     }

@@ -8,7 +8,12 @@ use crate::{
     format::*,
 };
 use kernel::prelude::*;
-use std::{cell::RefCell, collections::HashMap, rc::Rc, vec::Vec};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+    vec::Vec,
+};
 
 type Sector = [u8; SECTOR_SIZE];
 /// Contents: sectors that are not there are zero.
@@ -51,6 +56,8 @@ struct State {
     counts: Counts,
     /// Writes that are still let through; `None`: all.
     writes_left: Option<u64>,
+    /// Sectors that read as an error until they are written.
+    unreadable: BTreeSet<u64>,
 }
 
 /// The device; clones are the same one.
@@ -104,6 +111,16 @@ impl TestDevice {
         std::mem::take(&mut self.state.borrow_mut().counts)
     }
 
+    /// These sectors read as an error until they are written.
+    pub fn spoil(&self, sectors: impl IntoIterator<Item = u64>) {
+        self.state.borrow_mut().unreadable.extend(sectors);
+    }
+
+    /// Those of them that are left.
+    pub fn spoilt(&self) -> Vec<u64> {
+        self.state.borrow().unreadable.iter().copied().collect()
+    }
+
     /// After `n` more writes every write and flush fails.
     pub fn fail_after(&self, n: Option<u64>) {
         self.state.borrow_mut().writes_left = n;
@@ -119,6 +136,8 @@ impl State {
         }
         assert!(!bytes.is_empty() && bytes.len() % SECTOR_SIZE == 0);
         put(&mut self.image, sector, bytes);
+        let end = sector + (bytes.len() / SECTOR_SIZE) as u64;
+        self.unreadable.retain(|s| !(sector..end).contains(s));
         self.events.push(Event::Write {
             sector,
             bytes: bytes.to_vec(),
@@ -163,6 +182,10 @@ impl BlockDevice for TestDevice {
 
     fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
         let state = self.state.borrow();
+        let end = sector + (buf.len() / SECTOR_SIZE) as u64;
+        if state.unreadable.range(sector..end).next().is_some() {
+            return Err(EIO);
+        }
         for (i, part) in buf.chunks_exact_mut(SECTOR_SIZE).enumerate() {
             match state.image.get(&(sector + i as u64)) {
                 Some(bytes) => part.copy_from_slice(&bytes[..]),

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     device::BlockDevice,
     format::*,
+    journal::header::HEADER_BLOCKS,
     journal::record::{Builder, Entry, DATA, DELTA, ENTRY_SIZE, HEADER_BYTES, IMAGE, REVOKE},
     meta::MetaRead,
     store::{block, Store},
@@ -222,7 +223,7 @@ fn a_record_that_makes_no_sense_is_corruption_and_never_a_crash() {
 fn no_header_is_no_mount() {
     let (base, sb) = volume(128);
     let mut image = base.clone();
-    for sector in 0..SECTORS_PER_BLOCK {
+    for sector in 0..HEADER_BLOCKS * SECTORS_PER_BLOCK {
         image.remove(&(sb.journal_header.get() * SECTORS_PER_BLOCK + sector));
     }
     assert_eq!(mount_both(&image, &sb).err(), Some(EFSCORRUPTED));

@@ -110,9 +110,12 @@ pub fn volume(journal_blocks: u64) -> (Image, SuperBlock) {
             p[at..at + size_of::<SummaryEntry>()].copy_from_slice(entry.as_bytes());
         }
     });
-    let mut bytes = [0u8; BLOCK_SIZE];
-    header::format(&mut bytes, g.journal_header, &UUID, 1000);
-    put(&mut image, g.journal_header * SECTORS_PER_BLOCK, &bytes);
+    let (mut even, mut odd) = ([0; BLOCK_SIZE], [0; BLOCK_SIZE]);
+    header::format([&mut even, &mut odd], g.journal_header, &UUID, 1000);
+    for (block, bytes) in [even, odd].iter().enumerate() {
+        let block = g.journal_header + block as u64;
+        put(&mut image, block * SECTORS_PER_BLOCK, bytes);
+    }
     (image, sb)
 }
 

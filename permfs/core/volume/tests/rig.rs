@@ -179,6 +179,7 @@ pub(super) fn format(blocks: u64) -> Dev {
 pub(super) fn try_mount(dev: &Dev, read_only: bool) -> Result<Volume<Dev>, MountError> {
     let options = MountOptions {
         read_only,
+        rescue: false,
         slot: SlotGuard::claim(b"test", &[0; 16]),
         env: Env::default(),
     };

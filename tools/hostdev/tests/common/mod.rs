@@ -42,6 +42,7 @@ pub fn params() -> MkfsParams {
 pub fn mount(dev: &MemoryBlockDevice) -> Volume<MemoryBlockDevice> {
     let options = MountOptions {
         read_only: false,
+        rescue: false,
         slot: SlotGuard::claim(b"test", &[0; 16]),
         env: Env::default(),
     };

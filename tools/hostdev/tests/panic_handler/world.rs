@@ -222,6 +222,7 @@ impl World {
         assert!(self.lane.set(lane).is_ok() && self.hooks.set(hooks.unwrap()).is_ok());
         let options = MountOptions {
             read_only: false,
+            rescue: false,
             slot,
             env: Env::default(),
         };
