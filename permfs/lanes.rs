@@ -53,7 +53,12 @@ pub(crate) fn open(
         Ok(lane) => LaneInfo {
             number: Some(lane.number()),
             collects: lane.collects().name(),
-            writes: lane.writes().name(),
+            // What is in flight can be collected all the same.
+            writes: if area.capacity() == 0 {
+                "none:area-small"
+            } else {
+                lane.writes().name()
+            },
         },
         Err(none) => *none,
     };

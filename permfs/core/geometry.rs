@@ -10,14 +10,16 @@
 //! mkfs computes it once; the super block keeps it; a mount checks it before it believes a number.
 
 use crate::{
-    format::*,
+    format::{panic::SLOT_BLOCKS_MIN, *},
     journal::{header::HEADER_BLOCKS, MAX_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS},
 };
 use kernel::{fmt, prelude::*};
 
 mod super_block;
 
-pub use super_block::{copies, find_backup, read_at, read_super, ro_compat_unknown, SuperError};
+pub use super_block::{
+    copies, find_backup, has_state, read_at, read_super, ro_compat_unknown, SuperError,
+};
 
 /// Blocks that a new volume must have left for files and trees.
 pub const MIN_DATA_BLOCKS: u64 = 64;
@@ -43,6 +45,8 @@ pub enum Invalid {
     JournalSize,
     /// The panic area is empty, too large, or its slots are no power of two.
     PanicArea,
+    /// A new volume's panic slots would hold no record.
+    PanicSlotSize,
     /// Blocks of a shard or of a block: not this version's.
     ShardSize,
     /// The number of shards, or of summary blocks, does not follow from the size.
@@ -66,6 +70,13 @@ impl fmt::Display for Invalid {
                 return write!(
                     f,
                     "the panic area must have 1 to {slots} slots, a power of two, of 1 to {blocks} blocks"
+                );
+            }
+            Invalid::PanicSlotSize => {
+                let (min, max) = (SLOT_BLOCKS_MIN * 4, MAX_PANIC_SLOT_BLOCKS * 4);
+                return write!(
+                    f,
+                    "a slot of the panic area must have {min} to {max} KiB: a smaller one holds no record of a panic"
                 );
             }
             Invalid::ShardSize => "the size of a block or shard is not this version's",
@@ -125,6 +136,13 @@ impl Geometry {
     pub fn new(blocks: u64, wishes: &Wishes) -> Result<Self, Invalid> {
         if blocks > MAX_BLOCKS {
             return Err(Invalid::Size);
+        }
+        // A volume that has them is mounted all the same, and told of: see `Area::capacity`.
+        if wishes
+            .panic_slot_blocks
+            .is_some_and(|blocks| !(SLOT_BLOCKS_MIN..=MAX_PANIC_SLOT_BLOCKS).contains(&blocks))
+        {
+            return Err(Invalid::PanicSlotSize);
         }
         let tail = blocks % SHARD_BLOCKS;
         let blocks = if tail <= SHARD_RESERVED {

@@ -107,6 +107,17 @@ pub fn find_backup<D: BlockDevice>(dev: &D) -> Option<(u64, SuperBlock, Geometry
     })
 }
 
+/// Whether the state block stands where a volume with that UUID has it: what is at the device's start is
+/// not another filesystem, which the volume's backups have outlived.
+pub fn has_state<D: BlockDevice>(dev: &D, uuid: &[u8; 16]) -> bool {
+    let Ok(mut image) = KBox::<Block>::zeroed(GFP_KERNEL) else {
+        return false;
+    };
+    dev.read(STATE_BLOCK * SECTORS_PER_BLOCK, &mut image[..])
+        .is_ok()
+        && block::is_claimed(&image, STATE_BLOCK, uuid)
+}
+
 /// The shards below `shards` that carry a copy of the super block, in order.
 pub fn copies(shards: u64) -> impl Iterator<Item = u64> {
     let mut next = [0, 1, 3, 5, 7];

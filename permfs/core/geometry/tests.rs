@@ -53,6 +53,16 @@ fn too_small_or_too_large_is_a_sentence() {
         ..wishes
     };
     assert_eq!(Geometry::new(1 << 20, &odd), Err(Invalid::PanicArea));
+    for blocks in [0, 1, 3, 257] {
+        let useless = Wishes {
+            panic_slot_blocks: Some(blocks),
+            ..wishes
+        };
+        assert_eq!(
+            Geometry::new(1 << 20, &useless),
+            Err(Invalid::PanicSlotSize)
+        );
+    }
 }
 
 #[test]

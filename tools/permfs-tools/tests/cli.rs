@@ -190,7 +190,9 @@ fn mkfs_says_what_is_wrong() {
         (&["-j", "5G"], "journal must have"),
         (&["-j", "256K"], "journal must have"),
         (&["--panic-slots", "3"], "power of two"),
-        (&["--panic-slot-size", "2M"], "panic area must have"),
+        (&["--panic-slot-size", "2M"], "must have 16 to 1024 KiB"),
+        (&["--panic-slot-size", "4K"], "holds no record of a panic"),
+        (&["--panic-slot-size", "12K"], "holds no record of a panic"),
         (&["-s", "600K"], "too small"),
     ];
     for (args, sentence) in cases {

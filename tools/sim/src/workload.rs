@@ -42,6 +42,10 @@ pub enum Style {
     Shards,
 }
 
+/// Blocks that are fixed beside the journal's ring: super block, bitmap, state, summary, the journal's header of two,
+/// and one panic slot of four.
+const FIXED: u64 = 10;
+
 impl Style {
     const ALL: [Style; 7] = [
         Style::Mixed,
@@ -75,7 +79,7 @@ impl Style {
     fn journal_blocks(self, rng: &mut Rng) -> u64 {
         match self {
             // What is fixed, and some 40 blocks.
-            Style::Shards => SHARD_BLOCKS - 7 - 40,
+            Style::Shards => SHARD_BLOCKS - FIXED - 40,
             Style::Short => MIN_JOURNAL_BLOCKS,
             _ => *rng.pick(&[MIN_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS, 200, 400, 1024]),
         }
@@ -104,8 +108,7 @@ pub struct Run {
 /// A fresh volume.
 fn make_volume(style: Style, caps: Caps, rng: &mut Rng) -> Result<Image, String> {
     let journal = style.journal_blocks(rng);
-    // Super block, bitmap, state, summary, the journal's header of two, and one panic slot of one block.
-    let image = Image::new(7 + journal + style.blocks());
+    let image = Image::new(FIXED + journal + style.blocks());
     let disk = SimDisk::new(image, caps, Lie::None);
     let params = MkfsParams {
         label: [0; 64],
@@ -114,7 +117,7 @@ fn make_volume(style: Style, caps: Caps, rng: &mut Rng) -> Result<Image, String>
         wishes: Wishes {
             journal_blocks: Some(journal),
             panic_slots: Some(1),
-            panic_slot_blocks: Some(1),
+            panic_slot_blocks: Some(4),
         },
         hash_seed: *b"hash of the sim.",
         generation: 1,

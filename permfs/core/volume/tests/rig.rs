@@ -16,7 +16,7 @@ use crate::{
 use kernel::prelude::*;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Dev {
     pub(super) read_only: bool,
     data: Rc<RefCell<HashMap<u64, std::vec::Vec<u8>>>>,
     written: Rc<Cell<u64>>,
+    /// Blocks that give `EIO`.
+    unreadable: Rc<RefCell<HashSet<u64>>>,
 }
 
 impl Dev {
@@ -36,14 +38,27 @@ impl Dev {
             read_only: false,
             data: Rc::default(),
             written: Rc::default(),
+            unreadable: Rc::default(),
         }
+    }
+
+    /// From now on `block` cannot be read, also not where it is a part of more.
+    pub(super) fn make_unreadable(&self, block: u64) {
+        self.unreadable.borrow_mut().insert(block);
+    }
+
+    /// Every block can be read again.
+    pub(super) fn heal(&self) {
+        self.unreadable.borrow_mut().clear();
     }
 
     /// A device with a copy of the contents.
     pub(super) fn copy(&self) -> Self {
         let data = Rc::new(RefCell::new(self.data.borrow().clone()));
+        let unreadable = Rc::new(RefCell::new(self.unreadable.borrow().clone()));
         Self {
             data,
+            unreadable,
             ..self.clone()
         }
     }
@@ -85,7 +100,8 @@ impl BlockDevice for Dev {
         let data = self.data.borrow();
         for (i, piece) in buf.chunks_mut(SECTOR_SIZE).enumerate() {
             let at = sector + i as u64;
-            if at >= self.sectors() {
+            let bad = self.unreadable.borrow();
+            if at >= self.sectors() || bad.contains(&(at / SECTORS_PER_BLOCK)) {
                 return Err(EIO);
             }
             let inside = (at % SECTORS_PER_BLOCK) as usize * SECTOR_SIZE;
@@ -165,7 +181,7 @@ pub(super) fn format(blocks: u64) -> Dev {
         wishes: Wishes {
             journal_blocks: Some(256),
             panic_slots: Some(1),
-            panic_slot_blocks: Some(1),
+            panic_slot_blocks: Some(4),
         },
         hash_seed: *b"volume hash seed",
         generation: 7,
