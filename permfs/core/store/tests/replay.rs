@@ -219,6 +219,21 @@ fn a_record_that_makes_no_sense_is_corruption_and_never_a_crash() {
     }
 }
 
+/// An entry of 16 bytes names up to 256 blocks: 1 MiB of them would be 16 million.
+#[test]
+fn a_revoke_takes_no_memory_for_what_it_names() {
+    let (mut image, sb) = volume(128);
+    let first = X - 256 * 110;
+    let revokes = (0..110).map(|i| (REVOKE, first + i * 256, 0, vec![0; 256]));
+    let changes: Vec<Change> = revokes.chain([(IMAGE, Y, 0, node(Y, 7))]).collect();
+    log(&mut image, &sb, 0, 1, &changes);
+    let dev = TestDevice::new(device_model(512, false), image);
+    let guard = kernel::alloc::fail_after(300);
+    let mut store = mount(&dev, &sb, true).unwrap();
+    drop(guard);
+    assert!(store.read(Y, Kind::Node, 5).is_ok());
+}
+
 #[test]
 fn no_header_is_no_mount() {
     let (base, sb) = volume(128);
