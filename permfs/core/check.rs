@@ -67,9 +67,10 @@ pub struct Summary {
 
 /// Checks the volume on `dev` and hands everything that is wrong to `report`, in the order found.
 ///
-/// Errors mean that there is no result: the device failed, memory ran out, or there is no volume at
-/// all (`EINVAL`). Damage is never an error, but a finding; after one that bars the way
-/// ([`Problem::Journal`], [`Problem::State`]) nothing more is looked at.
+/// Errors mean that there is no result: memory ran out (`ENOMEM`), or there is no volume at all (`EINVAL`;
+/// `EIO` if that is because nothing can be read). Damage is never an error, but a finding, and so is a block
+/// that the device does not give ([`Problem::Unreadable`]): what does not hang on it is checked all the same.
+/// After one that bars the way ([`Problem::Journal`], [`Problem::State`]) nothing more is looked at.
 pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result<Summary> {
     let mut check = Checker::new(report);
     let Some((sb, geometry)) = check.super_blocks(&dev)? else {
@@ -77,10 +78,15 @@ pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result
     };
     check.geometry = Some(geometry);
     check.summary.blocks = geometry.blocks;
+    // First: it hangs on nothing but the super block.
+    check.panic_area(&dev, &sb)?;
     let slot = SlotGuard::claim(b"fsck", &sb.uuid);
     let mut store = match Store::mount(dev, sb, true, slot, Env::default()) {
         Ok(store) => store,
-        Err(e) => return check.stopped(Problem::Journal, geometry.journal_header, e),
+        Err(e) => {
+            check.barred(Problem::Journal, geometry.journal_header, e)?;
+            return Ok(check.summary);
+        }
     };
     check.summary.epoch = store.durable_epoch();
     check.summary.replayed = store.replayed();
@@ -94,7 +100,10 @@ pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result
                 .map_err(|_| EFSCORRUPTED)?
                 .0
         }
-        Err(e) => return check.stopped(Problem::State, STATE_BLOCK, e),
+        Err(e) => {
+            check.barred(Problem::State, STATE_BLOCK, e)?;
+            return Ok(check.summary);
+        }
     };
     check.inode_tree(&mut store, &state)?;
     check.forks(&mut store)?;
@@ -102,13 +111,12 @@ pub fn check<D: BlockDevice>(dev: D, report: &mut impl FnMut(Finding)) -> Result
     check.orphans(&mut store, &state)?;
     check.links()?;
     check.space(&mut store)?;
-    check.panic_area(store.device(), &sb)?;
     Ok(check.summary)
 }
 
-/// Whether an error says that there is no result, rather than that the volume is damaged.
+/// Whether an error says that there is no result, rather than that the volume or its device is damaged.
 fn is_fatal(e: Error) -> bool {
-    e == ENOMEM || e == EIO
+    e == ENOMEM
 }
 
 struct Checker<'a, F> {
@@ -145,13 +153,31 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
         });
     }
 
-    /// Reports what bars the way, unless the device or memory is to blame.
-    fn stopped(mut self, problem: Problem, block: u64, e: Error) -> Result<Summary> {
+    /// Reports what bars the way, unless memory is to blame.
+    fn barred(&mut self, problem: Problem, block: u64, e: Error) -> Result {
         if is_fatal(e) {
             return Err(e);
         }
         self.found(problem, 0, block, e.to_errno().unsigned_abs().into());
-        Ok(self.summary)
+        Ok(())
+    }
+
+    /// Reports that `block`, which is `ino`'s, was read with error `e`: as [`Problem::Unreadable`] if the
+    /// device did not give it, else as `problem`.
+    fn bad_block(
+        &mut self,
+        e: Error,
+        problem: Problem,
+        ino: u64,
+        block: u64,
+        detail: u64,
+    ) -> Result {
+        match e {
+            e if is_fatal(e) => return Err(e),
+            EIO => self.found(Problem::Unreadable, ino, block, 0),
+            _ => self.found(problem, ino, block, detail),
+        }
+        Ok(())
     }
 
     /// The super block to go by, after comparing all copies.
@@ -161,7 +187,7 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
                 self.summary.primary_super = true;
                 found
             }
-            Err(SuperError::Io(e)) => return Err(e),
+            Err(SuperError::Io(e)) if is_fatal(e) => return Err(e),
             // What a newer mkfs made, or an image that was cut off: a backup would say the same.
             Err(SuperError::Incompat(bits)) => {
                 self.found(Problem::Incompatible, 0, 0, bits);
@@ -171,8 +197,15 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
                 self.found(Problem::Truncated, 0, 0, volume);
                 return Ok(None);
             }
-            Err(_) => {
-                let (block, sb, geometry) = geometry::find_backup(dev).ok_or(EINVAL)?;
+            Err(why) => {
+                let none = match why {
+                    SuperError::Io(e) => e,
+                    _ => EINVAL,
+                };
+                let (block, sb, geometry) = geometry::find_backup(dev).ok_or(none)?;
+                if matches!(why, SuperError::Io(_)) {
+                    self.found(Problem::Unreadable, 0, 0, 0);
+                }
                 self.found(Problem::PrimarySuper, 0, 0, block);
                 (sb, geometry)
             }
@@ -181,7 +214,7 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
             let block = shard * SHARD_BLOCKS;
             match geometry::read_at(dev, block) {
                 Ok((copy, _)) if copy.as_bytes() == sb.as_bytes() => {}
-                Err(SuperError::Io(e)) if is_fatal(e) => return Err(e),
+                Err(SuperError::Io(e)) => self.bad_block(e, Problem::BackupSuper, 0, block, 0)?,
                 _ => self.found(Problem::BackupSuper, 0, block, 0),
             }
         }
@@ -197,6 +230,7 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
             let problem = match state {
                 SlotState::Unsigned => Problem::PanicSlot,
                 SlotState::Damaged => Problem::PanicHead,
+                SlotState::Unreadable => Problem::Unreadable,
                 SlotState::Empty | SlotState::Record(_) => continue,
             };
             self.found(problem, 0, area.head_block(slot), slot.into());
@@ -231,8 +265,9 @@ impl<'a, F: FnMut(Finding)> Checker<'a, F> {
             Seen::Entry { key, value } => f(self, key, value),
             Seen::Fault {
                 fault: Fault::Unreadable(e),
-                ..
-            } if is_fatal(e) => Err(e),
+                block,
+                level,
+            } => self.bad_block(e, Problem::Node, ino, block, level.into()),
             Seen::Fault { block, level, .. } => {
                 self.found(Problem::Node, ino, block, level.into());
                 Ok(())

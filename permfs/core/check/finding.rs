@@ -15,7 +15,7 @@ pub enum Problem {
     PrimarySuper,
     /// A backup differs from the super block.
     BackupSuper,
-    /// Journal or summary cannot be used.
+    /// The journal cannot be used.
     Journal,
     /// The log is damaged in its middle, or its newest header is: epochs that had been durable are missing.
     LostEpochs,
@@ -67,12 +67,16 @@ pub enum Problem {
     Orphan,
     /// A bitmap cannot be read.
     Bitmap,
+    /// A block of the summary table cannot be used.
+    SummaryBlock,
     /// Blocks that are used and nobody's.
     Leaked,
     /// Blocks that are somebody's and free.
     FreeInUse,
     /// The summary's count of free blocks is wrong.
     FreeCount,
+    /// The device gives an error instead of a block.
+    Unreadable,
     /// A slot of the panic area without its signature.
     PanicSlot,
     /// A slot of the panic area whose head is not whole.
@@ -127,7 +131,7 @@ impl fmt::Display for Finding {
             }
             Problem::Journal => write!(
                 f,
-                "journal (header in block {block}) or summary is unusable, errno {detail}: \
+                "journal (header in block {block}) is unusable, errno {detail}: \
                  nothing more was checked"
             ),
             Problem::LostEpochs => write!(
@@ -138,7 +142,7 @@ impl fmt::Display for Finding {
             Problem::State => {
                 write!(
                     f,
-                    "state block {block} is unusable: nothing more was checked"
+                    "state block {block} is unusable, errno {detail}: nothing more was checked"
                 )
             }
             Problem::Node => {
@@ -235,6 +239,10 @@ impl fmt::Display for Finding {
                 )
             }
             Problem::Bitmap => write!(f, "bitmap in block {block} is unusable"),
+            Problem::SummaryBlock => write!(
+                f,
+                "block {block} of the summary table is unusable: the bitmaps of its shards were not checked"
+            ),
             Problem::Leaked => {
                 write!(
                     f,
@@ -248,6 +256,11 @@ impl fmt::Display for Finding {
                 f,
                 "summary of the shard with bitmap {block}: {detail} blocks are free, \
                  the summary says otherwise"
+            ),
+            Problem::Unreadable => write!(
+                f,
+                "{}block {block} cannot be read (input/output error)",
+                Owner(ino)
             ),
             Problem::PanicSlot => write!(
                 f,

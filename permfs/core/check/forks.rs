@@ -2,7 +2,7 @@
 
 //! Second pass: extents of files and targets of symbolic links.
 
-use super::{inodes::Work, is_fatal, Checker, Finding, Problem};
+use super::{inodes::Work, Checker, Finding, Problem};
 use crate::{
     extent::{ExtentValue, Run},
     format::{inode::*, *},
@@ -110,11 +110,7 @@ impl<F: FnMut(Finding)> Checker<'_, F> {
                     zero |= piece.is_none_or(|piece| piece.contains(&0));
                     head
                 }
-                Err(e) if is_fatal(e) => return Err(e),
-                Err(_) => {
-                    self.found(Problem::Symlink, fork.ino, block, 0);
-                    return Ok(());
-                }
+                Err(e) => return self.bad_block(e, Problem::Symlink, fork.ino, block, 0),
             };
             self.claim(fork.ino, block, 1)?;
             bytes += u64::from(head.len.get());

@@ -2,7 +2,7 @@
 
 //! Last pass: bitmaps and summary against what was claimed.
 
-use super::{is_fatal, Checker, Finding, Problem};
+use super::{Checker, Finding, Problem};
 use crate::{
     format::*,
     geometry::{set_bits, Geometry},
@@ -28,9 +28,8 @@ impl<F: FnMut(Finding)> Checker<'_, F> {
             } else {
                 match store.read(bitmap, Kind::Bitmap, OWNER_VOLUME) {
                     Ok(payload) => actual.copy_from_slice(payload),
-                    Err(e) if is_fatal(e) => return Err(e),
-                    Err(_) => {
-                        self.found(Problem::Bitmap, 0, bitmap, 0);
+                    Err(e) => {
+                        self.bad_block(e, Problem::Bitmap, 0, bitmap, 0)?;
                         continue;
                     }
                 }
@@ -52,17 +51,20 @@ impl<F: FnMut(Finding)> Checker<'_, F> {
     ) -> Result<Option<SummaryEntry>> {
         let block = SUMMARY_START + shard / SUMMARY_PER_BLOCK;
         let at = (shard % SUMMARY_PER_BLOCK) as usize * size_of::<SummaryEntry>();
-        let entry = match store.read(block, Kind::Summary, OWNER_VOLUME) {
-            Ok(payload) => payload
-                .get(at..)
-                .and_then(|p| SummaryEntry::read_from_prefix(p).ok()),
-            Err(e) if is_fatal(e) => return Err(e),
-            Err(_) => None,
-        };
-        if entry.is_none() && at == 0 {
-            self.found(Problem::Bitmap, 0, block, 0);
+        match store.read(block, Kind::Summary, OWNER_VOLUME) {
+            Ok(payload) => {
+                let entry = payload
+                    .get(at..)
+                    .and_then(|p| SummaryEntry::read_from_prefix(p).ok());
+                Ok(entry.map(|(entry, _)| entry))
+            }
+            // Once for all the shards that it is about.
+            Err(e) if at == 0 => {
+                self.bad_block(e, Problem::SummaryBlock, 0, block, 0)?;
+                Ok(None)
+            }
+            Err(_) => Ok(None),
         }
-        Ok(entry.map(|(entry, _)| entry))
     }
 
     /// Fills `bitmap` with what shard `shard` should have.

@@ -92,7 +92,7 @@ impl Area {
             && header.uuid == self.uuid
     }
 
-    /// Reads the heads of all slots. Errors: `EIO`, `ENOMEM`; damage is none.
+    /// Reads the heads of all slots. Errors: `ENOMEM`; damage is none, nor is a head that cannot be read.
     pub fn scan<D: BlockDevice>(&self, dev: &D) -> Result<Scan> {
         let mut image = KBox::<Block>::zeroed(GFP_KERNEL)?;
         let mut scan = Scan {
@@ -100,8 +100,11 @@ impl Area {
             heads: KVVec::new(),
         };
         for slot in 0..self.slots {
-            dev.read(self.head_block(slot) * SECTORS_PER_BLOCK, &mut image[..])?;
-            let state = self.judge(slot, &image);
+            let state = match dev.read(self.head_block(slot) * SECTORS_PER_BLOCK, &mut image[..]) {
+                Ok(()) => self.judge(slot, &image),
+                Err(e) if e == ENOMEM => return Err(e),
+                Err(_) => SlotState::Unreadable,
+            };
             if let SlotState::Record(head) = state {
                 scan.heads.push(Found { slot, head }, GFP_KERNEL)?;
             }

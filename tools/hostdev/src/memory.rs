@@ -3,7 +3,7 @@
 //! A device in memory, sparse, that counts what it is asked to do.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -34,6 +34,8 @@ struct Inner {
     counts: Counts,
     /// Calls that still succeed; `None`: all.
     calls_left: Option<u64>,
+    /// Blocks that cannot be read.
+    unreadable: HashSet<u64>,
 }
 
 impl Inner {
@@ -126,6 +128,11 @@ impl MemoryBlockDevice {
         self.lock().calls_left = n;
     }
 
+    /// From now on every read that touches `block` fails with `EIO`.
+    pub fn make_unreadable(&self, block: u64) {
+        self.lock().unreadable.insert(block);
+    }
+
     /// The contents of a block.
     pub fn block(&self, block: u64) -> [u8; BLOCK_SIZE] {
         self.lock()
@@ -192,6 +199,11 @@ impl BlockDevice for MemoryBlockDevice {
         let mut inner = self.lock();
         inner.call()?;
         inner.counts.reads += 1;
+        let blocks = at / BLOCK_SIZE as u64..(at + buf.len() as u64).div_ceil(BLOCK_SIZE as u64);
+        if !inner.unreadable.is_empty() && blocks.into_iter().any(|b| inner.unreadable.contains(&b))
+        {
+            return Err(EIO);
+        }
         for piece in buf.chunks_mut(SECTOR_SIZE) {
             let inside = (at % BLOCK_SIZE as u64) as usize;
             match inner.blocks.get(&(at / BLOCK_SIZE as u64)) {

@@ -32,6 +32,8 @@ const USAGE: u8 = 16;
 /// The volume is only read: its journal is replayed in memory and everything that can be reached is
 /// checked. Repairing is not there yet; without -n the check is the same, and says so.
 ///
+/// A block that cannot be read is a finding, and everything else is checked all the same.
+///
 /// Exits with 0 if the volume is clean, 4 if errors were found, 8 if it could not be checked, 16 for
 /// wrong usage: the statuses of fsck(8).
 #[derive(Parser, Debug)]
@@ -141,7 +143,7 @@ fn run(args: &FsckArgs) -> Result<bool> {
     let name = path.display();
     let summary = outcome.map_err(|e| match (e, reason) {
         (ENOMEM, _) => anyhow!("out of memory while checking {name}"),
-        (EIO, _) => anyhow!("{name} cannot be read: input/output error"),
+        (EIO, _) => anyhow!("{name}: neither the super block nor a backup can be read"),
         (EINVAL, Some(reason)) => anyhow!("{name}: {reason}, and no backup of it"),
         (e, _) => anyhow!("cannot check {name}: {e:?}"),
     })?;

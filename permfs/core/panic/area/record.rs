@@ -134,6 +134,8 @@ pub enum SlotState {
     Unsigned,
     /// The signature is right and the rest is not: no record, but one may be written there.
     Damaged,
+    /// The device does not give the head. The panic path will not get it either.
+    Unreadable,
     /// Never used.
     Empty,
     /// There is a record.
@@ -207,7 +209,8 @@ pub struct Record {
 }
 
 impl Area {
-    /// Reads a record that [`Area::scan`] has found. Errors: `EIO`, `ENOMEM`; damage is a state.
+    /// Reads a record that [`Area::scan`] has found. Errors: `ENOMEM`; damage is a state, and what cannot be
+    /// read of the data is zero.
     pub fn read<D: BlockDevice>(&self, dev: &D, found: &Found) -> Result<Record> {
         let Found { slot, head } = *found;
         let len = head.len as usize;
@@ -243,7 +246,18 @@ impl Area {
         let bytes = (len + size_of::<PanicGuard>()).next_multiple_of(BLOCK_SIZE);
         let mut data = KVVec::zeroed(bytes, GFP_KERNEL)?;
         let first = self.head_block(slot) + 1;
-        dev.read(first * SECTORS_PER_BLOCK, &mut data)?;
+        match dev.read(first * SECTORS_PER_BLOCK, &mut data) {
+            Err(e) if e == ENOMEM => return Err(e),
+            Err(_) => {
+                // Block by block: what is left is worth having, for panic lines carry a CRC each.
+                for (block, piece) in (first..).zip(data.chunks_mut(BLOCK_SIZE)) {
+                    if dev.read(block * SECTORS_PER_BLOCK, piece).is_err() {
+                        piece.fill(0);
+                    }
+                }
+            }
+            Ok(()) => {}
+        }
         Ok(data)
     }
 
@@ -257,7 +271,11 @@ impl Area {
             return Ok(None);
         };
         let mut image = KBox::<Block>::zeroed(GFP_KERNEL)?;
-        dev.read(at * SECTORS_PER_BLOCK, &mut image[..])?;
+        match dev.read(at * SECTORS_PER_BLOCK, &mut image[..]) {
+            Err(e) if e == ENOMEM => return Err(e),
+            Err(_) => return Ok(None),
+            Ok(()) => {}
+        }
         let Some(payload) = self.whole(&image, at) else {
             return Ok(None);
         };

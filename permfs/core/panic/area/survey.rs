@@ -2,7 +2,7 @@
 
 //! What a mount wants to know of the panic area.
 
-use super::{Area, Found, Record, RecordKind, Scan};
+use super::{Area, Found, Record, RecordKind, Scan, SlotState};
 use crate::{crc::crc32c, device::BlockDevice};
 use core::fmt::Write as _;
 use kernel::{fmt, prelude::*};
@@ -44,12 +44,12 @@ pub struct Survey {
     /// Times of the newest panics with breadcrumbs that were not erased, nanoseconds since 1970, newest
     /// first; 0: no more.
     pub recent: [u64; RECENT],
-    /// Slots that the panic path will leave alone, for want of its signature.
+    /// Slots that the panic path will leave alone, for want of its signature or because they cannot be read.
     pub unsigned: u32,
 }
 
 impl Area {
-    /// Looks at all heads, and at the newest panic's lines. Errors: `EIO`, `ENOMEM`; damage is none.
+    /// Looks at all heads, and at the newest panic's lines. Errors: `ENOMEM`; damage is none.
     pub fn survey<D: BlockDevice>(&self, dev: &D) -> Result<Survey> {
         let scan = self.scan(dev)?;
         let panics = || scan.heads.iter().rev().filter(|found| is_panic(found));
@@ -76,7 +76,7 @@ impl Area {
 
 impl Scan {
     fn unsigned(&self) -> u32 {
-        let bad = |s: &&super::SlotState| **s == super::SlotState::Unsigned;
+        let bad = |s: &&SlotState| matches!(s, SlotState::Unsigned | SlotState::Unreadable);
         // Lossless: there are 1024 slots at most.
         self.states.iter().filter(bad).count() as u32
     }

@@ -150,7 +150,7 @@ pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<()> {
         whole: 0,
         torn: 0,
         erased: 0,
-        damaged: count(|s| *s == SlotState::Damaged),
+        damaged: count(|s| matches!(s, SlotState::Damaged | SlotState::Unreadable)),
         unsigned: count(|s| *s == SlotState::Unsigned),
         records: Vec::new(),
     };
