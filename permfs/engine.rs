@@ -14,7 +14,8 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release}, //
+        atomic::{Acquire, Atomic, Relaxed, Release},
+        Arc, //
     },
 };
 use permfs_core::{device::BlockDevice, panic::VOLUMES, volume::Volume};
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     number: u32,
     /// The newest durable epoch.
     durable: Atomic<u64>,
+    /// Damage was met that no operation has failed for.
+    alarm: Arc<Atomic<bool>>,
     /// The log has so little room left that a checkpoint should make some.
     full: Atomic<bool>,
 }
@@ -54,8 +57,10 @@ pub(crate) type VolumeGuard<'a> = NoFsGuard<PoisonGuard<'a, Volume<Disk>>>;
 impl Engine {
     /// `number` is that of the volume's slot, [`NO_SLOT`] if it has none: should a task die with one
     /// of the locks, that volume has failed.
-    pub(crate) fn new(volume: Volume<Disk>, disk: Disk, number: u32) -> impl PinInit<Self> {
+    pub(crate) fn new(mut volume: Volume<Disk>, disk: Disk, number: u32) -> impl PinInit<Self> {
+        let alarm = volume.store().alarm();
         pin_init!(Self {
+            alarm,
             commit <- new_poison_mutex!((), "permfs::commit", number),
             volume <- new_poison_mutex!(volume, "permfs::volume", number),
             disk,
@@ -104,6 +109,11 @@ impl Engine {
 
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Whether damage was met that no operation has failed for; `Volume::take_report` tells of it.
+    pub(crate) fn is_alarmed(&self) -> bool {
+        self.alarm.load(Relaxed)
     }
 
     /// The newest epoch known to be durable.

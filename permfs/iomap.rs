@@ -60,12 +60,15 @@ struct Op<'a> {
 fn locked<T>(inode: &Inode<PermFs>, f: impl FnOnce(Op<'_>) -> Result<T>) -> Result<T> {
     let data = inode.data();
     let mut state = data.state();
-    let mount = inode.super_block().data();
-    f(Op {
+    let sb = inode.super_block();
+    let mount = sb.data();
+    let outcome = f(Op {
         inode,
         mount: &mount,
         state: &mut state,
-    })
+    });
+    // Choosing blocks and writeback meet damage as well as everything else does.
+    mount.check(sb, outcome)
 }
 
 impl Op<'_> {
@@ -114,8 +117,7 @@ impl Op<'_> {
             .mount
             .engine()
             .volume()?
-            .map(self.inode.ino(), logical, max);
-        let place = self.mount.check(self.inode.super_block(), place)?;
+            .map(self.inode.ino(), logical, max)?;
         Ok(match place {
             Place::Data { phys, len } => self.mapping(
                 want.first,
@@ -186,7 +188,7 @@ impl Op<'_> {
         self.state.map.take(blocks.first, blocks.len(), |_| ())?;
         let outcome = self.enter(&runs, grown);
         self.inode.data().blocks_moved();
-        self.mount.check(self.inode.super_block(), outcome)
+        outcome
     }
 
     /// Enters `runs`, which have left the write map, in the extent map; the size with the last.

@@ -170,8 +170,8 @@ impl Mount {
 }
 
 impl Mount {
-    /// Hands `outcome` on; if it tells of damage or of a device that fails, does what `errors=` asks
-    /// for first. May be called with any lock but the volume's.
+    /// Hands `outcome` on; if it tells of damage or of a device that fails, or if something damaged was
+    /// passed by meanwhile, does what `errors=` asks for first. May be called with any lock but the volume's.
     pub(crate) fn check<T>(&self, sb: &SuperBlock<PermFs>, outcome: Result<T>) -> Result<T> {
         self.check_for(sb, "metadata cannot be read or written", outcome)
     }
@@ -183,10 +183,10 @@ impl Mount {
 
     /// `what` is said where the volume itself has not noted what was wrong.
     fn check_for<T>(&self, sb: &SuperBlock<PermFs>, what: &str, outcome: Result<T>) -> Result<T> {
-        if let Err(e) = &outcome {
-            if *e == EFSCORRUPTED || *e == EIO {
-                self.fail(sb, what, *e);
-            }
+        match &outcome {
+            Err(e) if *e == EFSCORRUPTED || *e == EIO => self.fail(sb, what, *e),
+            _ if self.engine.is_alarmed() => self.fail(sb, what, EFSCORRUPTED),
+            _ => {}
         }
         outcome
     }
@@ -199,7 +199,9 @@ impl Mount {
         let action = self.policy().get();
         let (id, errors) = (sb.id(), action.name());
         let volume = self.engine().volume();
-        match volume.ok().and_then(|mut volume| volume.take_report()) {
+        let report = volume.ok().and_then(|mut volume| volume.take_report());
+        let error = report.map_or(error, |report| report.error);
+        match report {
             Some(r) => pr_err!(
                 "({id}): {error:?}: {}, inode {}, block {}; errors={errors}\n",
                 r.what,

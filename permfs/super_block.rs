@@ -59,10 +59,52 @@ fn survey_panic_area(volume: &mut Volume<Disk>, id: &CStr) {
             if let Some(last) = survey.last {
                 pr_notice!("({id}): the last panic that it recorded: {last}\n");
             }
+            let area = volume.panic_area();
+            if area.capacity() == 0 {
+                pr_warn!(
+                    "({id}): a slot of the panic area has {} bytes: no panic can be recorded there\n",
+                    area.slot_bytes()
+                );
+            }
         }
         Err(e) => pr_warn!(
             "({id}): the panic area cannot be read ({e:?}): no panic will be recorded there\n"
         ),
+    }
+}
+
+/// Tells of what the mount did without because it is damaged.
+fn tell_of_damage(volume: &mut Volume<Disk>, id: &CStr) {
+    let left = volume.left();
+    if let Some(block) = left.backup {
+        pr_err!(
+            "({id}): the super block is unusable: its backup in block {block} serves, read-only\n"
+        );
+    }
+    if left.shards > 0 {
+        let all = volume.geometry().shards;
+        pr_err!(
+            "({id}): the summary of {} of {all} shards is unusable: nothing is allocated there, and their free blocks are not known\n",
+            left.shards
+        );
+    }
+    if left.orphans > 0 {
+        pr_err!(
+            "({id}): {} files that were to be freed or cut are damaged and stay as they are\n",
+            left.orphans
+        );
+    }
+    if left.orphan_tree {
+        pr_err!("({id}): the list of files to be freed or cut is damaged: some of them may stay\n");
+    }
+    if let Some(r) = volume.take_report() {
+        pr_err!(
+            "({id}): {:?}: {}, inode {}, block {}: run fsck.permfs\n",
+            r.error,
+            r.what,
+            r.ino,
+            r.block
+        );
     }
 }
 
@@ -114,6 +156,7 @@ impl FileSystem for PermFs {
         fault::at(Point::Mount);
         let mut volume =
             Volume::mount(disk.clone(), mount_options).map_err(|e| refused(fc, sb.id(), &e))?;
+        tell_of_damage(&mut volume, sb.id());
         sb.set_uuid(&volume.uuid());
         volume.store().set_discard(options.discard);
         tell_of_replay(&mut volume, sb.id());
@@ -153,8 +196,11 @@ impl FileSystem for PermFs {
             ));
             return Err(EROFS);
         } else if !fc.is_read_only() && sb.is_read_only() {
-            let outcome = mount.engine().volume()?.remount_rw();
+            let mut volume = mount.engine().volume()?;
+            let outcome = volume.remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;
+            tell_of_damage(&mut volume, sb.id());
+            drop(volume);
             #[cfg(permfs_panic)]
             mount.open_lane(sb)?;
             sb.schedule(task::FLUSH, COMMIT_INTERVAL_MS);

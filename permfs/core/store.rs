@@ -20,7 +20,13 @@ use crate::{
     meta::MetaRead,
     panic::SlotGuard,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
 
 pub mod block;
 mod buffer;
@@ -44,6 +50,17 @@ use undo::Undo;
 
 /// A run of blocks: first block, blocks.
 pub type BlockRun = (u64, u32);
+
+/// Damage that cost only what stood in that block: what met it went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The block.
+    pub block: u64,
+    /// What it holds.
+    pub what: &'static str,
+    /// `EIO` if it cannot be read, `EFSCORRUPTED` if it cannot be believed.
+    pub error: Error,
+}
 
 /// What the running epoch changed, besides the buffers.
 struct Epoch {
@@ -100,6 +117,10 @@ pub struct Store<D: BlockDevice> {
     /// How many of them a flush covers that comes before any later record. It counts once a record with
     /// a preflush is sealed, since records are written in order; a flush alone counts when it is done.
     data_flushed: u64,
+    /// The first damage that was passed by and not yet asked for.
+    damage: Option<Damage>,
+    /// Whether there is one: seen without the volume's lock.
+    alarm: Arc<Atomic<bool>>,
     /// A log write failed: memory and log have parted, nothing more may be promised.
     failed: bool,
     read_only: bool,
@@ -292,6 +313,33 @@ impl<D: BlockDevice> Store<D> {
         let buffer = self.cache.load(&self.dev, &self.sb, block)?;
         buffer.check(kind, owner)?;
         Ok(buffer)
+    }
+
+    /// Set when something was damaged and the operation went on all the same: somebody should ask
+    /// [`Store::take_damage`].
+    pub fn alarm(&self) -> Arc<Atomic<bool>> {
+        self.alarm.clone()
+    }
+
+    /// The first damage that was passed by since the last call.
+    pub fn take_damage(&mut self) -> Option<Damage> {
+        self.alarm.store(false, Relaxed);
+        self.damage.take()
+    }
+
+    /// Notes damage that is passed by.
+    fn note_damage(&mut self, block: u64, what: &'static str, error: Error) {
+        let damage = Damage { block, what, error };
+        self.damage.get_or_insert(damage);
+        self.alarm.store(true, Relaxed);
+    }
+
+    /// The block leaves memory, if it is home.
+    #[cfg(test)]
+    pub(crate) fn forget_buffer(&mut self, block: u64) {
+        let dirty = self.cache.get(block).is_some_and(Buffer::is_dirty);
+        assert!(!dirty, "block {block} is not home");
+        self.cache.remove(block);
     }
 
     /// Tells the panic handler where the journal stands.

@@ -30,7 +30,7 @@ mod saved;
 mod symlink;
 mod view;
 
-pub use mount::{MountError, MountOptions};
+pub use mount::{Left, MountError, MountOptions};
 pub use saved::Saved;
 
 /// Damage that was met: what the caller needs for one useful line in the log.
@@ -42,6 +42,8 @@ pub struct Report {
     pub block: u64,
     /// What was being looked at.
     pub what: &'static str,
+    /// `EIO` if it cannot be read, `EFSCORRUPTED` if it cannot be believed.
+    pub error: Error,
 }
 
 /// A new inode and its name's attributes.
@@ -130,6 +132,10 @@ pub struct Volume<D: BlockDevice> {
     next_ino: u64,
     /// Truncations that an error has stopped midway; see `orphan`.
     cutting: KVec<u64>,
+    /// The orphan tree could not be read to its end: any file may wait to be cut.
+    cutting_unknown: bool,
+    /// What the mount did without.
+    left: Left,
     report: Option<Report>,
     saved: Saved,
 }
@@ -179,9 +185,23 @@ impl<D: BlockDevice> Volume<D> {
         self.read_only
     }
 
-    /// The first damage met since the last call.
+    /// The first damage met since the last call, also such that no operation has failed for.
     pub fn take_report(&mut self) -> Option<Report> {
-        self.report.take()
+        let passed_by = self.store.take_damage().map(|damage| Report {
+            ino: 0,
+            block: damage.block,
+            what: damage.what,
+            error: damage.error,
+        });
+        self.report.take().or(passed_by)
+    }
+
+    /// What the mount did without because it is damaged.
+    pub fn left(&self) -> Left {
+        Left {
+            shards: self.store.allocator().lost_shards(),
+            ..self.left
+        }
     }
 
     /// Everything so far durable.

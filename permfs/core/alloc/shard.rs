@@ -18,8 +18,10 @@ const ATTEMPTS: u32 = 8;
 
 const WORD: u32 = u64::BITS;
 
-/// Bit of [`Shard::state`]; the bits below hold the free count, at most [`SHARD_BLOCKS`].
+/// Bits of [`Shard::state`]; the bits below hold the free count, at most [`SHARD_BLOCKS`].
 const PRESSURE: u32 = 1 << 31;
+/// The shard's bitmap cannot be had: nothing is taken from it or given back to it.
+const LOST: u32 = 1 << 30;
 
 /// `len` bits from bit `off` of a word; `off + len <= 64`, `len > 0`.
 const fn mask(off: u32, len: u32) -> u64 {
@@ -261,8 +263,21 @@ impl Shard {
         self.map.as_ref().map(|map| &**map)
     }
 
+    /// Free blocks; none in a shard that is lost.
     pub(super) fn free(&self) -> u32 {
-        self.state.load(Relaxed) & !PRESSURE
+        self.state.load(Relaxed) & !(PRESSURE | LOST)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.state.load(Relaxed) & LOST != 0
+    }
+
+    /// Gives the shard up, for good. Returns the free blocks that it had, and whether that put it under
+    /// pressure; `None` if it was lost before.
+    pub(super) fn lose(&self) -> Option<(u32, bool)> {
+        let before = self.state.xchg(LOST | PRESSURE, Full);
+        let free = before & !(PRESSURE | LOST);
+        (before & LOST == 0).then_some((free, before & PRESSURE == 0))
     }
 
     pub(super) fn under_pressure(&self) -> bool {
@@ -301,6 +316,9 @@ impl Shard {
     fn adjust(&self, blocks: u32, change: impl Fn(u32) -> u32) -> Crossed {
         let mut seen = self.state.load(Relaxed);
         loop {
+            if seen & LOST != 0 {
+                return Crossed::None;
+            }
             let free = change(seen & !PRESSURE);
             let was = seen & PRESSURE != 0;
             let is = free < if was { high(blocks) } else { low(blocks) };

@@ -2,7 +2,7 @@
 
 //! Mounting, unmounting, and changing between read-only and read-write.
 
-use super::{block, buffer::Buffer, cache::Cache, undo::Undo, Epoch, Store};
+use super::{block, buffer::Buffer, cache::Cache, space, undo::Undo, Damage, Epoch, Store};
 use crate::{
     alloc::{Allocator, Env},
     device::BlockDevice,
@@ -11,15 +11,21 @@ use crate::{
     journal::{header::JournalHeader, replay, Pos, Ring},
     panic::SlotGuard,
 };
-use kernel::{prelude::*, rbtree::RBTree};
+use kernel::{
+    prelude::*,
+    rbtree::RBTree,
+    sync::{atomic::Atomic, Arc},
+};
 
 impl<D: BlockDevice> Store<D> {
     /// Opens the metadata of the volume whose super block is `sb`, and replays its journal.
     ///
     /// Read-write, what was replayed is home when this returns. Read-only, nothing is written: it
     /// stays in memory over what the device holds. Where the log has lost epochs that had been durable
-    /// ([`Store::lost`]), that is all there is: it ends in front of them. Errors: `EFSCORRUPTED` if journal
-    /// or summary are not what they should be, or epochs are lost and the mount is to be read-write, `EROFS` for a read-write mount of a read-only device, `EIO`, `ENOMEM`.
+    /// ([`Store::lost`]), that is all there is: it ends in front of them. A block of the summary that is damaged
+    /// costs its shards ([`Allocator::lost_shards`]). Errors: `EFSCORRUPTED` if the journal is not what it
+    /// should be, or epochs are lost and the mount is to be read-write, `EROFS` for a read-write mount of a
+    /// read-only device, `EIO`, `ENOMEM`.
     // Not inlined: a store is large for a kernel stack, and inlining piles up copies of it.
     #[inline(never)]
     pub fn mount(
@@ -52,8 +58,9 @@ impl<D: BlockDevice> Store<D> {
         };
         let mut cache = Cache::new();
         put_replayed(replayed.meta, &mut cache, ring.tail, last)?;
-        let allocator = make_allocator(&dev, &sb, &mut cache, &slot, env)?;
+        let (allocator, damage) = make_allocator(&dev, &sb, &mut cache, &slot, env)?;
         let allocator = KBox::new(allocator, GFP_KERNEL)?;
+        let alarm = Arc::new(Atomic::new(damage.is_some()), GFP_KERNEL)?;
         let sb = KBox::new(sb, GFP_KERNEL)?;
         let mut store = Self {
             dev,
@@ -75,6 +82,8 @@ impl<D: BlockDevice> Store<D> {
             undo: Undo::new(),
             data_written: 0,
             data_flushed: 0,
+            damage,
+            alarm,
             failed: false,
             read_only,
             overlay: replayed.data,
@@ -200,30 +209,37 @@ fn put_replayed(
     Ok(())
 }
 
-/// The allocator, from the summary table.
+/// The allocator, from the summary table, and the first damage in that: it costs the shards that it is about.
 fn make_allocator<D: BlockDevice>(
     dev: &D,
     sb: &SuperBlock,
     cache: &mut Cache,
     slot: &SlotGuard,
     env: Env,
-) -> Result<Allocator> {
+) -> Result<(Allocator, Option<Damage>)> {
     let shards = sb.shards.get();
     let mut free = KVVec::with_capacity(shards.try_into()?, GFP_KERNEL)?;
+    let mut damage = None;
     for shard in 0..shards {
-        let entry = super::space::read_summary(dev, sb, cache, shard)?;
-        free.push(entry.free.get(), GFP_KERNEL)?;
+        let entry = space::damage(space::read_summary(dev, sb, cache, shard))?;
+        if let Err(error) = entry {
+            damage.get_or_insert(Damage {
+                block: space::summary_place(shard).0,
+                what: "summary table",
+                error,
+            });
+        }
+        free.push(entry.ok().map(|entry| entry.free.get()), GFP_KERNEL)?;
     }
-    let of = |shard: u64| {
-        usize::try_from(shard)
-            .ok()
-            .and_then(|s| free.get(s))
-            .copied()
-    };
-    Allocator::new(
+    let of = |shard: u64| usize::try_from(shard).ok().and_then(|s| *free.get(s)?);
+    let allocator = Allocator::new(
         sb.blocks.get(),
         |s| of(s).unwrap_or(0),
         slot.telemetry(),
         env,
-    )
+    )?;
+    for shard in (0..shards).filter(|&shard| of(shard).is_none()) {
+        allocator.lose(shard);
+    }
+    Ok((allocator, damage))
 }

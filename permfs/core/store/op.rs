@@ -31,15 +31,14 @@ impl<D: BlockDevice> Op<'_, D> {
 
     /// Enters reserved blocks into the on-disk bitmap and summary, with the change that maps them.
     pub fn claim(&mut self, block: u64, len: u32) -> Result {
-        self.set_bitmap(block, len, true)
+        self.mark_used(block, len)
     }
 
     /// Frees data blocks: on disk with this operation, for reuse when its epoch is durable.
     ///
     /// `EFSCORRUPTED` if one of them is free, or belongs to the volume itself.
     pub fn free_data(&mut self, block: u64, len: u32) -> Result {
-        self.set_bitmap(block, len, false)?;
-        Ok(self.store.epoch.frees.push((block, len), GFP_KERNEL)?)
+        self.mark_free(block, len)
     }
 
     /// The device.
@@ -129,7 +128,9 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
     }
 
     fn alloc(&mut self, kind: Kind, owner: u64, near: u64) -> Result<u64> {
-        let Run { start, .. } = self.store.take(|allocator| allocator.alloc_meta(near, 1))?;
+        let Run { start, .. } = self
+            .store
+            .take(false, |allocator| allocator.alloc_meta(near, 1))?;
         // From here on undoing the creation gives the block back.
         if let Err(e) = self.create(start, kind, owner, true) {
             if self.store.cache.get(start).is_none() {
@@ -137,7 +138,7 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
             }
             return Err(e);
         }
-        self.set_bitmap(start, 1, true)?;
+        self.mark_used(start, 1)?;
         Ok(start)
     }
 
@@ -150,9 +151,8 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
         {
             return Err(EFSCORRUPTED);
         }
-        self.set_bitmap(block, 1, false)?;
+        self.mark_free(block, 1)?;
         let store = &mut *self.store;
-        store.epoch.frees.push((block, 1), GFP_KERNEL)?;
         store.undo.note_freed(block)?;
         // It may have been evicted meanwhile, but not if it is fresh: then it is dirty.
         let buffer = store.cache.load(&store.dev, &store.sb, block)?;
@@ -186,7 +186,7 @@ impl<D: BlockDevice> Store<D> {
     }
 
     fn take_data(&mut self, goal: u64, want: u32, promised: bool) -> Result<BlockRun> {
-        let run = self.take(|allocator| {
+        let run = self.take(promised, |allocator| {
             if promised {
                 allocator.alloc_reserved(goal, want)
             } else {
@@ -196,17 +196,38 @@ impl<D: BlockDevice> Store<D> {
         Ok((run.start, run.len))
     }
 
-    /// Asks the allocator, loading the bitmaps that it asks for.
+    /// Asks the allocator, loading the bitmaps that it asks for. A shard whose bitmap is damaged is passed
+    /// by. `promised`: the blocks were promised, and the allocator takes them for that.
     fn take(
         &mut self,
+        promised: bool,
         ask: impl Fn(&crate::alloc::Allocator) -> Result<Run, Refused>,
     ) -> Result<Run> {
-        // Each round loads one more shard, and there is an end of them.
-        for _ in 0..=self.sb.shards.get() {
-            match ask(&self.allocator) {
-                Ok(run) => return Ok(run),
-                Err(Refused::NeedShard(shard)) => self.load_shard(shard)?,
+        // Each round loads or gives up one more shard, and there is an end of them.
+        for _ in 0..=self.sb.shards.get().saturating_mul(2) {
+            let run = match ask(&self.allocator) {
+                Ok(run) => run,
+                Err(Refused::NeedShard(shard)) => {
+                    self.has_bitmap(shard)?;
+                    continue;
+                }
                 Err(Refused::NoSpace) => return Err(ENOSPC),
+            };
+            // What was in memory may have left it since, and not be readable any more.
+            match self.has_bitmap(run.start / SHARD_BLOCKS) {
+                Ok(true) => return Ok(run),
+                // The blocks are lost with their shard.
+                Ok(false) => (),
+                Err(e) => {
+                    self.give_back(run.start, run.len);
+                    if promised {
+                        self.allocator.promise_again(run.len.into());
+                    }
+                    return Err(e);
+                }
+            }
+            if promised {
+                self.allocator.promise_again(run.len.into());
             }
         }
         Err(ENOSPC)

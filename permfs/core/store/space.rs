@@ -4,6 +4,10 @@
 //!
 //! They change only within the operation that maps or unmaps the blocks, so after a crash they
 //! agree with the trees.
+//!
+//! A bitmap, or a block of the summary, that cannot be read or believed costs its shards: nothing is
+//! allocated there, and what is freed there leaks, that is, stays used on the device for fsck to find.
+//! It never fails an operation, and it is never silent ([`Store::take_damage`]).
 
 use super::{block::Block, cache::Cache, Op, Store};
 use crate::{
@@ -17,10 +21,18 @@ use kernel::prelude::*;
 const CHUNK: usize = 64;
 
 /// Where the summary entry of `shard` is: block of the table, offset in its payload.
-fn summary_place(shard: u64) -> (u64, usize) {
+pub(super) fn summary_place(shard: u64) -> (u64, usize) {
     let offset = shard % SUMMARY_PER_BLOCK * size_of::<SummaryEntry>() as u64;
     // Lossless: below PAYLOAD_SIZE.
     (SUMMARY_START + shard / SUMMARY_PER_BLOCK, offset as usize)
+}
+
+/// The error, if it says that a block is damaged or cannot be read; any other is handed on.
+pub(super) fn damage<T>(outcome: Result<T>) -> Result<Result<T, Error>> {
+    match outcome {
+        Err(e) if e != EIO && e != EFSCORRUPTED => Err(e),
+        outcome => Ok(outcome),
+    }
 }
 
 /// Block of `shard`'s bitmap.
@@ -54,6 +66,10 @@ pub(super) fn read_summary<D: BlockDevice>(
     buffer.check(Kind::Summary, OWNER_VOLUME)?;
     let bytes = buffer.payload().get(at..).ok_or(EFSCORRUPTED)?;
     let (entry, _) = SummaryEntry::read_from_prefix(bytes).map_err(|_| EFSCORRUPTED)?;
+    let left = sb.blocks.get().saturating_sub(shard * SHARD_BLOCKS);
+    if u64::from(entry.free.get()) > left.min(SHARD_BLOCKS) {
+        return Err(EFSCORRUPTED);
+    }
     Ok(entry)
 }
 
@@ -67,7 +83,7 @@ impl<D: BlockDevice> Store<D> {
     ///
     /// It is loaded before the first change to it, so that what is freed and not yet durable is
     /// never loaded as free (PENDING).
-    pub(super) fn load_shard(&mut self, shard: u64) -> Result {
+    fn load_shard(&mut self, shard: u64) -> Result {
         if self.allocator.is_loaded(shard) {
             return Ok(());
         }
@@ -81,11 +97,76 @@ impl<D: BlockDevice> Store<D> {
         let buffer = self.cache.get(bitmap_block(shard)).ok_or(EIO)?;
         self.allocator.load(shard, buffer.payload())
     }
+
+    /// Whether blocks of `shard` can be taken and given back: its bitmap and its place in the summary
+    /// are whole and in memory. If they are damaged the shard is given up.
+    ///
+    /// Errors: `ENOMEM`, and no other.
+    pub(super) fn has_bitmap(&mut self, shard: u64) -> Result<bool> {
+        if self.allocator.is_lost(shard) {
+            return Ok(false);
+        }
+        let (table, _) = summary_place(shard);
+        let entry = match damage(self.summary(shard))? {
+            Ok(entry) => entry,
+            Err(e) => return Ok(self.lose(shard, table, "summary table", e)),
+        };
+        let bitmap = bitmap_block(shard);
+        if entry.flags.get() & SUMMARY_UNINIT == 0 {
+            let read = self.checked(bitmap, Kind::Bitmap, OWNER_VOLUME).map(|_| ());
+            if let Err(e) = damage(read)? {
+                return Ok(self.lose(shard, bitmap, "bitmap", e));
+            }
+        }
+        match damage(self.load_shard(shard))? {
+            Ok(()) => Ok(true),
+            Err(e) => Ok(self.lose(shard, bitmap, "bitmap", e)),
+        }
+    }
+
+    /// Gives `shard` up. Returns `false`: it has no bitmap.
+    fn lose(&mut self, shard: u64, block: u64, what: &'static str, error: Error) -> bool {
+        self.allocator.lose(shard);
+        self.note_damage(block, what, error);
+        false
+    }
 }
 
 impl<D: BlockDevice> Op<'_, D> {
-    /// Sets or clears the bits of a run of blocks, all of which must be the opposite so far.
-    pub(super) fn set_bitmap(&mut self, start: u64, len: u32, used: bool) -> Result {
+    /// Sets the bits of a run of blocks, all of which must be clear so far. `EIO` if it reaches into a
+    /// shard that is lost: the blocks were chosen before that showed.
+    pub(super) fn mark_used(&mut self, start: u64, len: u32) -> Result {
+        self.each_shard(start, len, |op, shard, from, to| {
+            if !op.store.has_bitmap(shard)? {
+                return Err(EIO);
+            }
+            op.set_bitmap(shard, from, to, true)
+        })
+    }
+
+    /// Clears the bits of a run of blocks, all of which must be set so far, and enters the blocks in the
+    /// epoch's list of what may be reused. Those of a shard that is lost leak.
+    pub(super) fn mark_free(&mut self, start: u64, len: u32) -> Result {
+        self.each_shard(start, len, |op, shard, from, to| {
+            if !op.store.has_bitmap(shard)? {
+                op.store
+                    .note_damage(bitmap_block(shard), "bitmap: blocks leaked", EIO);
+                return Ok(());
+            }
+            op.set_bitmap(shard, from, to, false)?;
+            // Lossless: within one shard.
+            let run = (shard * SHARD_BLOCKS + from, (to - from) as u32);
+            Ok(op.store.epoch.frees.push(run, GFP_KERNEL)?)
+        })
+    }
+
+    /// Calls `f` for the part of a run in each shard, with its first block there and the one behind.
+    fn each_shard(
+        &mut self,
+        start: u64,
+        len: u32,
+        mut f: impl FnMut(&mut Self, u64, u64, u64) -> Result,
+    ) -> Result {
         let end = start.checked_add(len.into()).ok_or(EFSCORRUPTED)?;
         if len == 0 || end > self.store.sb.blocks.get() {
             return Err(EFSCORRUPTED);
@@ -98,13 +179,17 @@ impl<D: BlockDevice> Op<'_, D> {
             if at - base < self.store.geometry.fixed_len(shard) {
                 return Err(EFSCORRUPTED);
             }
-            self.store.load_shard(shard)?;
-            self.prepare_bitmap(shard)?;
-            self.set_bits(bitmap_block(shard), at - base, stop - base, used)?;
-            self.count_free(shard, stop - at, !used)?;
+            f(self, shard, at - base, stop - base)?;
             at = stop;
         }
         Ok(())
+    }
+
+    /// Sets or clears bits `[from, to)` of the bitmap of `shard`, which [is there](Store::has_bitmap).
+    fn set_bitmap(&mut self, shard: u64, from: u64, to: u64, used: bool) -> Result {
+        self.prepare_bitmap(shard)?;
+        self.set_bits(bitmap_block(shard), from, to, used)?;
+        self.count_free(shard, to - from, !used)
     }
 
     /// Makes the bitmap block of a shard come into being where it was never written.

@@ -8,7 +8,7 @@ use crate::{
     device::BlockDevice,
     dir::hash::NameHash,
     format::*,
-    geometry::{find_backup, read_super, ro_compat_unknown, Geometry, SuperError},
+    geometry::{find_backup, has_state, read_super, ro_compat_unknown, Geometry, SuperError},
     journal::replay::Lost,
     panic::SlotGuard,
     store::Store,
@@ -27,6 +27,19 @@ pub struct MountOptions {
     pub env: Env,
 }
 
+/// What a mount did without because it is damaged: each costs what it holds, and not the mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Block of the backup that served for the super block.
+    pub backup: Option<u64>,
+    /// Shards whose free blocks are not known, and of which nothing is allocated.
+    pub shards: u64,
+    /// Files that were to be freed or cut, and were not.
+    pub orphans: u64,
+    /// The orphan tree could not be read to its end: there may be more of them.
+    pub orphan_tree: bool,
+}
+
 /// Why a volume could not be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountError {
@@ -38,7 +51,7 @@ pub enum MountError {
     ReadOnlyDevice,
     /// The log is damaged: these epochs had been durable.
     Lost(Lost),
-    /// Journal, summary or state block.
+    /// Journal or state block.
     Store(Error),
     /// The root directory cannot be read, or is none.
     Root(Error),
@@ -82,7 +95,7 @@ impl fmt::Display for MountError {
                     "the log is damaged: epochs {first} to {newest} had been durable and are lost; -o ro,rescue shows what was before them"
                 );
             }
-            Self::Store(e) => ("journal, summary or state block", e),
+            Self::Store(e) => ("journal or state block", e),
             Self::Root(e) => ("root directory", e),
             Self::Orphans(e) => ("files without a name", e),
         };
@@ -95,24 +108,25 @@ impl fmt::Display for MountError {
     }
 }
 
-/// The super block to go by. A damaged one is replaced by a backup, to read only: what damaged it may
-/// have damaged more, and nothing should be written before somebody has looked.
+/// The super block to go by, and if it is a backup, the block of that. A damaged one is replaced by a
+/// backup, to read only: what damaged it may have damaged more, and nothing should be written before
+/// somebody has looked.
 fn find_super<D: BlockDevice>(
     dev: &D,
     read_only: bool,
-) -> Result<(SuperBlock, Geometry), MountError> {
+) -> Result<(SuperBlock, Geometry, Option<u64>), MountError> {
     let error = match read_super(dev) {
-        Ok(found) => return Ok(found),
+        Ok((sb, geometry)) => return Ok((sb, geometry, None)),
         Err(e) => e,
     };
-    if !matches!(
-        error,
-        SuperError::Damaged | SuperError::Geometry(_) | SuperError::Io(_)
-    ) {
-        return Err(MountError::Super(error, None));
-    }
-    match find_backup(dev) {
-        Some((_, sb, geometry)) if read_only => Ok((sb, geometry)),
+    let backup = match error {
+        SuperError::Damaged | SuperError::Geometry(_) | SuperError::Io(_) => find_backup(dev),
+        // Another filesystem may stand here now, with an old backup of ours behind it.
+        SuperError::NotPermfs => find_backup(dev).filter(|(_, sb, _)| has_state(dev, &sb.uuid)),
+        _ => None,
+    };
+    match backup {
+        Some((block, sb, geometry)) if read_only => Ok((sb, geometry, Some(block))),
         backup => Err(MountError::Super(error, backup.map(|(block, ..)| block))),
     }
 }
@@ -135,7 +149,7 @@ impl<D: BlockDevice> Volume<D> {
             slot,
             env,
         } = options;
-        let (sb, geometry) = find_super(&dev, read_only)?;
+        let (sb, geometry, backup) = find_super(&dev, read_only)?;
         if !read_only {
             may_write(&dev, &sb)?;
         }
@@ -156,6 +170,11 @@ impl<D: BlockDevice> Volume<D> {
             read_only,
             next_ino: FIRST_INO,
             cutting: KVec::new(),
+            cutting_unknown: false,
+            left: Left {
+                backup,
+                ..Left::default()
+            },
             report: None,
             saved: Saved::default(),
         };
@@ -197,7 +216,7 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(());
         }
         // A backup may have served so far: now it must be the real one.
-        let (sb, geometry) = find_super(self.store.device(), false)?;
+        let (sb, geometry, _) = find_super(self.store.device(), false)?;
         may_write(self.store.device(), &sb)?;
         if sb.as_bytes() != self.sb.as_bytes() {
             return Err(MountError::Store(EFSCORRUPTED));

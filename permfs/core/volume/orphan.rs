@@ -67,7 +67,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Goes on with a truncation of `ino` that an error has stopped.
     pub(super) fn finish_cut(&mut self, ino: u64) -> Result {
-        if !self.cutting.contains(&ino) {
+        if !self.cutting.contains(&ino) && !self.cutting_unknown {
             return Ok(());
         }
         while !self.change(|v| v.cut_some(ino))? {}
@@ -75,9 +75,12 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Frees and cuts what the last mount has left. An inode that is damaged stays, and is reported.
+    /// Frees and cuts what the last mount has left. An inode that is damaged or cannot be read stays, and
+    /// is reported; so do those that stand in a part of the orphan tree that is.
     pub(super) fn resume(&mut self) -> Result {
         let mut from = 0;
+        (self.left.orphans, self.left.orphan_tree) = (0, false);
+        self.cutting_unknown = false;
         loop {
             let next = self.look(|v| {
                 let found = v.orphans()?.at_or_after(v.m, from, |ino, value| {
@@ -85,15 +88,30 @@ impl<D: BlockDevice> Volume<D> {
                     Ok((ino, orphan.kind))
                 });
                 v.note(0, "orphan tree", found)
-            })?;
+            });
+            let next = match next {
+                Err(e) if e == EFSCORRUPTED || e == EIO => {
+                    // A file that is to be cut must not grow before: each is looked up from now on.
+                    self.cutting_unknown = true;
+                    self.left.orphan_tree = true;
+                    return Ok(());
+                }
+                next => next?,
+            };
             let Some((ino, kind)) = next else {
                 return Ok(());
             };
-            let outcome = self.resume_one(ino, kind);
-            match outcome {
-                Err(e) if e == EFSCORRUPTED || e == ESTALE || e == EBUSY => {
-                    self.look(|v| v.note::<()>(ino, "orphan", Err(EFSCORRUPTED)))
-                        .err();
+            self.cutting.reserve(1, GFP_KERNEL)?;
+            match self.resume_one(ino, kind) {
+                // A log that cannot be written fails everything from now on.
+                Err(e) if self.store.failed() => return Err(e),
+                Err(e) if e == EFSCORRUPTED || e == EIO || e == ESTALE || e == EBUSY => {
+                    let e = if e == EIO { EIO } else { EFSCORRUPTED };
+                    self.look(|v| v.note::<()>(ino, "orphan", Err(e))).err();
+                    self.left.orphans += 1;
+                    if kind == ORPHAN_TRUNCATE && !self.cutting.contains(&ino) {
+                        self.cutting.push(ino, GFP_KERNEL)?;
+                    }
                 }
                 outcome => outcome?,
             }

@@ -4,6 +4,7 @@
 
 mod big_dir;
 mod cost;
+mod damage;
 mod data;
 mod faults;
 mod links;

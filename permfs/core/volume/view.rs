@@ -107,12 +107,16 @@ impl<'a, M: MetaRead> View<'a, M> {
         what: &'static str,
         outcome: Result<T>,
     ) -> Result<T> {
-        if matches!(&outcome, Err(e) if *e == EFSCORRUPTED || *e == EIO) && self.report.is_none() {
-            *self.report = Some(Report {
-                ino,
-                block: self.m.last,
-                what,
-            });
+        match &outcome {
+            Err(e) if (*e == EFSCORRUPTED || *e == EIO) && self.report.is_none() => {
+                *self.report = Some(Report {
+                    ino,
+                    block: self.m.last,
+                    what,
+                    error: *e,
+                });
+            }
+            _ => {}
         }
         outcome
     }

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """usage: damage.py set IMAGE FIELD VALUE | flip IMAGE SEED COUNT | craft IMAGE SEED COUNT | break IMAGE KIND NTH | own IMAGE INO |
-                 log IMAGE NTH
+                 log IMAGE NTH | blocks IMAGE INO
 
 Damages a volume's image. `set` writes a field of the super block and makes its checksum right, `flip` turns COUNT bits of
 metadata blocks, `craft` does the same and makes the checksums right again, so that what stands behind them is met,
 `break` turns over the NTH block of a kind (numbers as in Documentation/format.md) but for its magic, `own` does that to all
-blocks that belong to an inode, `log` turns one bit in the NTH record of the log that the next mount would replay (0 is the
-oldest) and prints how many there are. The same SEED gives the same damage.
+blocks that belong to an inode, `blocks` only prints their numbers, `log` turns one bit in the NTH record of the log that the
+next mount would replay (0 is the oldest) and prints how many there are. The same SEED gives the same damage.
 """
 
 import random
@@ -26,6 +26,7 @@ FIELDS = {  # offset in the block, bytes
     "shard_blocks": (HEADER + 116, 4), "shards": (HEADER + 120, 8), "summary_blocks": (HEADER + 128, 8),
     "journal_header": (HEADER + 136, 8), "journal_start": (HEADER + 144, 8), "journal_blocks": (HEADER + 152, 8),
     "panic_start": (HEADER + 160, 8), "panic_slots": (HEADER + 168, 4),
+    "panic_slot_blocks": (HEADER + 172, 4),
 }
 
 
@@ -159,11 +160,14 @@ def main():
                 change(image, number, turned_over)
         elif what == "log":
             damage_log(image, int(rest[0]))
-        elif what == "own":
+        elif what in ("own", "blocks"):
             owned = [n for n in metadata(image) if owner(image, n) == int(rest[0])]
             assert owned, "no metadata block belongs to that inode"
             for number in owned:
-                change(image, number, turned_over)
+                if what == "own":
+                    change(image, number, turned_over)
+                else:
+                    print(number)
         else:
             flip(image, int(rest[0]), int(rest[1]), what == "craft")
 

@@ -286,6 +286,46 @@ fn metadata(dev: &MemoryBlockDevice) -> std::vec::Vec<u64> {
     dev.used_blocks().into_iter().filter(is_ours).collect()
 }
 
+/// A block that the device does not give is a finding, whatever it holds, and what else is wrong is found all
+/// the same.
+#[test]
+fn unreadable_blocks_are_findings() {
+    let (dev, inos) = populated();
+    edit(&mut Surgeon::new(&dev), inos.linked, |r| {
+        r.head.nlink.set(9)
+    });
+    assert_eq!(checked(&dev).1.len(), 1);
+    let journal = mount(&dev.snapshot()).geometry().journal_header;
+    // So small a volume has no backup of its super block.
+    for block in metadata(&dev).into_iter().filter(|&block| block != 0) {
+        let bad = dev.snapshot();
+        bad.make_unreadable(block);
+        let findings = checked(&bad).1;
+        let has = |problem| findings.iter().any(|f| f.problem == problem);
+        let bars = [(STATE_BLOCK, Problem::State), (journal, Problem::Journal)];
+        if let Some((_, problem)) = bars.iter().find(|(at, _)| *at == block) {
+            assert!(has(*problem), "block {block}: {findings:?}");
+            continue;
+        }
+        let named =
+            |f: &permfs_core::check::Finding| f.problem == Problem::Unreadable && f.block == block;
+        assert!(findings.iter().any(named), "block {block}: {findings:?}");
+        // Unless the count stands in what cannot be read.
+        let tree = Tree::from_disk(&Surgeon::new(&dev).state().inodes, OWNER_INODES).unwrap();
+        let mut nodes = std::vec::Vec::new();
+        let mut s = Surgeon::new(&dev);
+        tree.blocks(&mut s, |b| {
+            nodes.push(b);
+            Ok(())
+        })
+        .unwrap();
+        assert!(
+            nodes.contains(&block) || has(Problem::LinkCount),
+            "block {block}"
+        );
+    }
+}
+
 #[test]
 fn garbage_with_a_right_checksum_never_panics() {
     let (dev, _) = populated();

@@ -60,7 +60,7 @@ struct Info {
     panic_start: u64,
     panic_slots: u32,
     panic_slot_blocks: u32,
-    /// Why journal or free space are not known.
+    /// Why journal or free space are not known, or not all of it.
     trouble: Option<String>,
 }
 
@@ -107,7 +107,10 @@ fn read(args: &InfoArgs) -> Result<Info> {
     let free = free_blocks(dev, &sb);
     let trouble = match (&journal, &free) {
         (Err(e), _) => Some(format!("the journal's header is unusable: {e:?}")),
-        (_, Err(e)) => Some(format!("journal or summary is unusable: {e:#}")),
+        (_, Err(e)) => Some(format!("the journal is unusable: {e:#}")),
+        (_, Ok((_, lost @ 1..))) => Some(format!(
+            "the summary of {lost} shards is unusable: their free blocks are not counted"
+        )),
         _ => None,
     };
     Ok(Info {
@@ -123,21 +126,20 @@ fn read(args: &InfoArgs) -> Result<Info> {
         feature_ro_compat: sb.feature_ro_compat.get(),
         feature_incompat: sb.feature_incompat.get(),
         block_size: BLOCK_SIZE,
-        free_blocks: free.ok(),
+        free_blocks: free.ok().map(|(free, _)| free),
         journal: journal.ok(),
         trouble,
         ..Info::layout(&g)
     })
 }
 
-/// Free blocks as the next mount would count them.
-fn free_blocks(dev: FileBlockDevice, sb: &SuperBlock) -> Result<u64> {
+/// Free blocks as the next mount would count them, and shards of which it cannot.
+fn free_blocks(dev: FileBlockDevice, sb: &SuperBlock) -> Result<(u64, u64)> {
     let slot = SlotGuard::claim(b"info", &sb.uuid);
     let store = Store::mount(dev, *sb, true, slot, Env::default()).map_err(|e| anyhow!("{e:?}"));
-    Ok(store
-        .context("replay in memory failed")?
-        .allocator()
-        .free_blocks())
+    let store = store.context("replay in memory failed")?;
+    let allocator = store.allocator();
+    Ok((allocator.free_blocks(), allocator.lost_shards()))
 }
 
 fn label(sb: &SuperBlock) -> String {
