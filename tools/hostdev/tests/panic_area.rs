@@ -271,6 +271,40 @@ fn a_damaged_line_is_no_message() {
 }
 
 #[test]
+fn one_unreadable_block_hides_nothing_else() {
+    let (dev, area) = volume();
+    let text = line(r#"permfs-panic: v=1 rec=msg id=00000001 i=1 text="boom""#);
+    let mut long = text.clone().into_bytes();
+    long.resize(BLOCK_SIZE + 1000, b'x');
+    write(&dev, &area, RecordKind::Breadcrumbs, 1, text.as_bytes());
+    write(&dev, &area, RecordKind::Breadcrumbs, 2, &long);
+    write_tail(&dev, &area, 2, b"the tail");
+    let message = |dev: &MemoryBlockDevice| {
+        let survey = area.survey(dev).unwrap();
+        let last = survey.last.unwrap();
+        (
+            last.wall_ns,
+            last.message.map(|m| m.to_vec()),
+            survey.unsigned,
+        )
+    };
+    let boom = Some(b"boom".to_vec());
+    assert_eq!(message(&dev), (2_000_000_000, boom.clone(), 0));
+    // The second block of data, and the tail.
+    for block in [area.head_block(2) + 2, area.tail_block(2).unwrap()] {
+        let bad = dev.snapshot();
+        bad.make_unreadable(block);
+        assert_eq!(message(&bad), (2_000_000_000, boom.clone(), 0));
+    }
+    let bad = dev.snapshot();
+    bad.make_unreadable(area.head_block(2));
+    assert_eq!(message(&bad), (1_000_000_000, boom, 1));
+    let findings = checked(&bad).1;
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].problem, Problem::Unreadable);
+}
+
+#[test]
 fn a_check_finds_odd_heads() {
     let (dev, area) = volume();
     write(&dev, &area, RecordKind::Breadcrumbs, 1, b"x");
