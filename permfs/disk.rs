@@ -6,12 +6,12 @@ use crate::fault::{self, stall, Point};
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        atomic::{Atomic, Full, Relaxed},
         Arc,
     },
 };
 use permfs_core::{
-    device::{BlockDevice, WriteFlags},
+    device::{BlockDevice, Flushes, WriteFlags},
     format::{BLOCK_SIZE, SECTORS_PER_BLOCK},
     panic::{Flush, Gate},
 };
@@ -26,10 +26,7 @@ struct Shared {
     gate: &'static Gate,
     /// The volume's slot, or [`crate::engine::NO_SLOT`].
     slot: u32,
-    /// Data writes completed.
-    written: Atomic<u64>,
-    /// Value of `written` before the start of the last flush that succeeded.
-    flushed: Atomic<u64>,
+    flushes: Flushes,
     shutdown: Atomic<bool>,
 }
 
@@ -42,8 +39,7 @@ impl Disk {
             device: device.observed(observer),
             gate,
             slot,
-            written: Atomic::new(0),
-            flushed: Atomic::new(0),
+            flushes: Flushes::new(),
             shutdown: Atomic::new(false),
         };
         Ok(Self(Arc::new(shared, GFP_KERNEL)?))
@@ -94,27 +90,20 @@ impl Disk {
         let Ok(_counted) = self.0.gate.begin() else {
             return Flush::Refused;
         };
-        let point = self.0.written.load(Acquire);
-        let flushed = self.0.device.flush();
-        stall::hold(self.0.slot);
+        let flushed = self.0.flushes.flush(|| {
+            let flushed = self.0.device.flush();
+            stall::hold(self.0.slot);
+            flushed
+        });
         match flushed {
-            Ok(()) => {
-                self.has_flushed(point);
-                Flush::Ok
-            }
+            Ok(()) => Flush::Ok,
             Err(_) => Flush::Failed,
         }
     }
 
-    /// A data write has completed: it is durable after the next flush that starts from now on.
+    /// A data write has completed: it is durable after the next flush that begins from now on. Any context.
     pub(crate) fn data_written(&self) {
-        // Release: pairs with the load in `flush_point`, so that a flush counts what it covers.
-        self.0.written.fetch_add(1u64, Release);
-    }
-
-    /// Whether completed data writes wait for a flush.
-    pub(crate) fn needs_flush(&self) -> bool {
-        self.has_write_cache() && self.0.flushed.load(Acquire) < self.0.written.load(Acquire)
+        self.0.flushes.wrote();
     }
 
     fn counted<T>(&self, request: impl FnOnce(&block::BlockDevice) -> Result<T>) -> Result<T> {
@@ -122,27 +111,31 @@ impl Disk {
         let result = request(&self.0.device);
         stall::hold(self.0.slot);
         self.end_io();
-        result
+        result.map_err(of_device)
     }
 
-    /// A request that flushes what completed before it.
+    /// A request that flushes what completed before it. One that was refused has not failed at the device.
     fn flushing(&self, request: impl FnOnce(&block::BlockDevice) -> Result) -> Result {
-        let point = self.0.written.load(Acquire);
-        self.counted(request)?;
-        self.has_flushed(point);
-        Ok(())
+        self.begin_io()?;
+        let result = self.0.flushes.flush(|| request(&self.0.device));
+        stall::hold(self.0.slot);
+        self.end_io();
+        result.map_err(of_device)
     }
 
-    /// What was written up to `point` is durable.
-    fn has_flushed(&self, point: u64) {
-        // Flushes may finish in another order than they began: the mark only grows.
-        let mut seen = self.0.flushed.load(Relaxed);
-        while seen < point {
-            match self.0.flushed.cmpxchg(seen, point, Release) {
-                Ok(_) => break,
-                Err(now) => seen = now,
-            }
-        }
+    /// Whether the block layer makes a FUA write of a write and a flush, of which the flush covers all else too.
+    fn fua_flushes(&self) -> bool {
+        self.has_write_cache() && !self.0.device.has_fua() && self.0.device.is_request_based()
+    }
+}
+
+/// A device has many words for its failures (`ENODATA`, `EREMOTEIO`, `ETIMEDOUT`, ...: `block/blk-core.c`); for the
+/// volume they are all one.
+fn of_device(e: Error) -> Error {
+    if e == ENOMEM {
+        e
+    } else {
+        EIO
     }
 }
 
@@ -191,12 +184,15 @@ impl BlockDevice for Disk {
             };
             device.write(sector, buf, flags)
         };
-        // Without FUA in the device the block layer flushes after the write.
-        if flags.preflush || (flags.fua && !self.0.device.has_fua()) {
-            self.flushing(request)
+        if flags.preflush || (flags.fua && self.fua_flushes()) {
+            self.flushing(request)?;
         } else {
-            self.counted(request)
+            self.counted(request)?;
         }
+        if !flags.fua {
+            self.0.flushes.wrote();
+        }
+        Ok(())
     }
 
     fn write_blocks(&self, batch: &[(u64, &[u8])]) -> Result {
@@ -212,7 +208,13 @@ impl BlockDevice for Disk {
             meta: true,
             ..Default::default()
         };
-        self.counted(|device| device.write_batch(&writes, flags))
+        self.counted(|device| device.write_batch(&writes, flags))?;
+        self.0.flushes.wrote();
+        Ok(())
+    }
+
+    fn needs_flush(&self) -> bool {
+        self.has_write_cache() && self.0.flushes.pending()
     }
 
     fn flush(&self) -> Result {

@@ -102,6 +102,11 @@ impl Engine {
     /// From now on every request to the device and every change in memory fails with `EIO`.
     pub(crate) fn shut_down(&self) {
         self.disk.shut_down();
+        self.fail();
+    }
+
+    /// From now on changes and commits fail with `EIO`.
+    fn fail(&self) {
         if let Ok(mut volume) = self.volume() {
             volume.store().fail();
         }
@@ -143,7 +148,8 @@ impl Engine {
             drop(committer);
         }
         if self.disk.needs_flush() {
-            self.disk.flush()?;
+            // What the flush was to cover is lost, and nobody may be told otherwise later.
+            self.disk.flush().inspect_err(|_| self.fail())?;
         }
         Ok(())
     }
@@ -166,9 +172,6 @@ impl Engine {
             sealed
         };
         let Some(sealed) = sealed else {
-            if self.disk.needs_flush() {
-                self.disk.flush()?;
-            }
             return Ok(());
         };
         fault::at(Point::Commit);

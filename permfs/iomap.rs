@@ -182,7 +182,6 @@ impl Op<'_> {
         })?;
         let grown = (end > self.state.disk_size).then_some(end);
         if runs.is_empty() && grown.is_none() {
-            self.mount.engine().volume()?.store().note_data_written();
             return Ok(());
         }
         self.state.map.take(blocks.first, blocks.len(), |_| ())?;
@@ -196,7 +195,6 @@ impl Op<'_> {
         let ino = self.inode.ino();
         let mtime = Some(inode::time(self.inode.mtime()));
         let mut volume = self.mount.engine().volume()?;
-        volume.store().note_data_written();
         let mut outcome = Ok(());
         for (i, run) in runs.iter().enumerate() {
             let State::Chosen(phys) = run.state else {

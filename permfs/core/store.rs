@@ -112,11 +112,6 @@ pub struct Store<D: BlockDevice> {
     /// Where the next home batch begins.
     home_cursor: u64,
     undo: Undo,
-    /// Writes of file data so far; see [`Store::note_data_written`].
-    data_written: u64,
-    /// How many of them a flush covers that comes before any later record. It counts once a record with
-    /// a preflush is sealed, since records are written in order; a flush alone counts when it is done.
-    data_flushed: u64,
     /// The first damage that was passed by and not yet asked for.
     damage: Option<Damage>,
     /// Whether there is one: seen without the volume's lock.
@@ -182,17 +177,6 @@ impl<D: BlockDevice> Store<D> {
     /// Whether changes are refused with `EROFS`.
     pub fn read_only(&self) -> bool {
         self.read_only
-    }
-
-    /// File data was written to its place since the last flush. To be called, under the volume's
-    /// lock, after the write has completed and before the epoch that refers to it is sealed.
-    pub fn note_data_written(&mut self) {
-        self.data_written = self.data_written.wrapping_add(1);
-    }
-
-    /// Whether file data was written that no flush covers.
-    fn has_unflushed_data(&self) -> bool {
-        self.data_written != self.data_flushed
     }
 
     /// Whether blocks that are freed are handed out for discarding ([`Store::take_discards`]).
@@ -305,7 +289,7 @@ impl<D: BlockDevice> Store<D> {
 
     /// Whether memory holds changes that are not durable.
     pub fn is_dirty(&self) -> bool {
-        !self.epoch.is_empty() || self.in_flight.is_some() || self.has_unflushed_data()
+        !self.epoch.is_empty() || self.in_flight.is_some() || self.dev.needs_flush()
     }
 
     /// Buffer of `block`, verified to be of `kind` and to belong to `owner`.

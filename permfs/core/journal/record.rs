@@ -108,9 +108,6 @@ pub struct Record {
     pub sector: u64,
     /// The record, padded.
     pub bytes: KVVec<u8>,
-    /// Whether data that the epoch refers to may still be in the device's cache: it goes first (DATA
-    /// FIRST).
-    pub preflush: bool,
     /// Who writes it (ONE WRITE): `SEALED` until somebody claims it, then for good `TAKEN`, or `OWNER` and what
     /// came of that.
     claim: Atomic<u32>,
@@ -129,13 +126,12 @@ const FAILED: u32 = 4;
 
 impl Record {
     /// A record that nobody has begun to write.
-    pub fn new(pos: Pos, sector: u64, bytes: KVVec<u8>, preflush: bool) -> Self {
+    pub fn new(pos: Pos, sector: u64, bytes: KVVec<u8>) -> Self {
         Self {
             epoch: pos.epoch,
             lsn: pos.lsn,
             sector,
             bytes,
-            preflush,
             claim: Atomic::<u32>::new(SEALED),
         }
     }
@@ -182,10 +178,13 @@ impl Record {
     }
 
     /// Writes the record durably. By whom it is claimed, once.
+    ///
+    /// The data that the epoch refers to had been written when it was sealed; if it may still be in the
+    /// device's cache, it goes first (DATA FIRST).
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
         let cached = dev.has_write_cache();
         let flags = WriteFlags {
-            preflush: cached && self.preflush,
+            preflush: dev.needs_flush(),
             fua: cached && dev.has_fua(),
         };
         dev.write(self.sector, &self.bytes, flags)?;

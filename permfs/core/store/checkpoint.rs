@@ -35,7 +35,7 @@ impl HomeBatch {
             batch.push((*block, &bytes[..]), GFP_KERNEL)?;
         }
         dev.write_blocks(&batch)?;
-        if dev.has_write_cache() {
+        if dev.needs_flush() {
             dev.flush()?;
         }
         Ok(())

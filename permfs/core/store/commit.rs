@@ -22,8 +22,6 @@ pub struct Sealed {
     /// `None`: only a flush.
     record: Option<Arc<Record>>,
     epoch: u64,
-    /// Writes of file data up to the seal: those that a flush alone covers.
-    data: u64,
 }
 
 impl Sealed {
@@ -60,14 +58,10 @@ impl<D: BlockDevice> Store<D> {
             return Err(EBUSY);
         }
         if self.epoch.is_empty() {
-            if !self.dev.has_write_cache() {
-                self.data_flushed = self.data_written;
-            }
             let epoch = self.durable;
-            return Ok(self.has_unflushed_data().then_some(Sealed {
+            return Ok(self.dev.needs_flush().then_some(Sealed {
                 record: None,
                 epoch,
-                data: self.data_written,
             }));
         }
         let (record, pos) = self.build_record()?;
@@ -79,7 +73,6 @@ impl<D: BlockDevice> Store<D> {
         Ok(Some(Sealed {
             record: Some(record),
             epoch: pos.epoch,
-            data: self.data_written,
         }))
     }
 
@@ -137,10 +130,7 @@ impl<D: BlockDevice> Store<D> {
         let block = sector / SECTORS_PER_BLOCK;
         let bytes = builder.finish(&self.sb.uuid, block, lsn, epoch, generation)?;
         let pos = Pos { lsn, epoch };
-        Ok((
-            Record::new(pos, sector, bytes, self.has_unflushed_data()),
-            pos,
-        ))
+        Ok((Record::new(pos, sector, bytes), pos))
     }
 
     /// The record has what the epoch changed: the next epoch begins.
@@ -157,7 +147,6 @@ impl<D: BlockDevice> Store<D> {
         let next = Epoch::new(pos.epoch + 1);
         let closed = core::mem::replace(&mut self.epoch, next);
         self.ring.head = pos.lsn + self.ring.sectors_of(record.bytes.len());
-        self.data_flushed = self.data_written;
         self.in_flight = Some(InFlight {
             record,
             images,
@@ -170,13 +159,12 @@ impl<D: BlockDevice> Store<D> {
     /// Takes note of what came of [`Sealed::write`]. Returns `outcome`, or why it is worse.
     ///
     /// On success the epoch is durable and what it freed may be reused. On failure the store has failed
-    /// for good: nobody knows what the log holds now, so nothing more may be promised.
+    /// for good: nobody knows what the log holds now, or what the device has dropped, so nothing more may
+    /// be promised.
     pub fn complete(&mut self, sealed: Sealed, outcome: Result) -> Result {
         let Some(record) = sealed.record.clone() else {
-            // Only now: a record that was sealed meanwhile was not ordered behind this flush. It has
-            // flushed by itself, perhaps for newer data, which must not count as unflushed again.
-            if outcome.is_ok() && self.data_flushed < sealed.data {
-                self.data_flushed = sealed.data;
+            if outcome.is_err() {
+                self.fail();
             }
             return outcome;
         };

@@ -80,8 +80,6 @@ impl<D: BlockDevice> Store<D> {
             discard: false,
             home_cursor: 0,
             undo: Undo::new(),
-            data_written: 0,
-            data_flushed: 0,
             damage,
             alarm,
             failed: false,
@@ -123,7 +121,7 @@ impl<D: BlockDevice> Store<D> {
         }
         if !batch.is_empty() {
             self.dev.write_blocks(&batch)?;
-            if self.dev.has_write_cache() {
+            if self.dev.needs_flush() {
                 self.dev.flush()?;
             }
         }

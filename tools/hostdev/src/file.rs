@@ -11,7 +11,7 @@ use std::{
 
 use kernel::prelude::*;
 use permfs_core::{
-    device::{BlockDevice, WriteFlags},
+    device::{BlockDevice, Flushes, WriteFlags},
     format::{BLOCK_SIZE, SECTORS_PER_BLOCK, SECTOR_SIZE},
 };
 use rustix::fs::{fadvise, fallocate, ioctl_blksszget, Advice, FallocateFlags, OFlags};
@@ -34,6 +34,7 @@ pub struct FileBlockDevice {
     sector_size: usize,
     read_only: bool,
     is_block: bool,
+    flushes: Flushes,
 }
 
 impl FileBlockDevice {
@@ -70,6 +71,7 @@ impl FileBlockDevice {
             sector_size,
             read_only: mode == OpenMode::Read,
             is_block,
+            flushes: Flushes::new(),
         })
     }
 
@@ -120,6 +122,7 @@ impl BlockDevice for FileBlockDevice {
             self.flush()?;
         }
         self.file.write_all_at(buf, offset).map_err(error)?;
+        self.flushes.wrote();
         if flags.fua {
             self.flush()?;
         }
@@ -134,8 +137,12 @@ impl BlockDevice for FileBlockDevice {
         Ok(())
     }
 
+    fn needs_flush(&self) -> bool {
+        self.flushes.pending()
+    }
+
     fn flush(&self) -> Result {
-        self.file.sync_data().map_err(error)
+        self.flushes.flush(|| self.file.sync_data().map_err(error))
     }
 
     fn discard(&self, block: u64, count: u64) -> Result {

@@ -9,7 +9,7 @@ use std::{
 
 use kernel::prelude::*;
 use permfs_core::{
-    device::{BlockDevice, WriteFlags},
+    device::{BlockDevice, Flushes, WriteFlags},
     format::{BLOCK_SIZE, SECTORS_PER_BLOCK, SECTOR_SIZE},
 };
 
@@ -79,6 +79,7 @@ pub struct MemoryBlockDevice {
     sector_size: usize,
     read_only: bool,
     inner: Arc<Mutex<Inner>>,
+    flushes: Arc<Flushes>,
 }
 
 impl MemoryBlockDevice {
@@ -94,6 +95,7 @@ impl MemoryBlockDevice {
             sector_size,
             read_only: false,
             inner: Arc::default(),
+            flushes: Arc::default(),
         }
     }
 
@@ -114,6 +116,7 @@ impl MemoryBlockDevice {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            flushes: Arc::default(),
             ..self.clone()
         }
     }
@@ -218,10 +221,21 @@ impl BlockDevice for MemoryBlockDevice {
     fn write(&self, sector: u64, buf: &[u8], flags: WriteFlags) -> Result {
         self.writable(buf.len())?;
         let offset = checked_offset(sector, buf.len(), self.sectors)?;
-        let mut inner = self.lock();
-        inner.call()?;
-        inner.counts.flushes += u64::from(flags.preflush) + u64::from(flags.fua);
-        inner.put(offset, buf);
+        let write = || {
+            let mut inner = self.lock();
+            inner.call()?;
+            inner.counts.flushes += u64::from(flags.preflush) + u64::from(flags.fua);
+            inner.put(offset, buf);
+            Ok(())
+        };
+        if flags.preflush {
+            self.flushes.flush(write)?;
+        } else {
+            write()?;
+        }
+        if !flags.fua {
+            self.flushes.wrote();
+        }
         Ok(())
     }
 
@@ -233,11 +247,17 @@ impl BlockDevice for MemoryBlockDevice {
         Ok(())
     }
 
+    fn needs_flush(&self) -> bool {
+        self.flushes.pending()
+    }
+
     fn flush(&self) -> Result {
-        let mut inner = self.lock();
-        inner.call()?;
-        inner.counts.flushes += 1;
-        Ok(())
+        self.flushes.flush(|| {
+            let mut inner = self.lock();
+            inner.call()?;
+            inner.counts.flushes += 1;
+            Ok(())
+        })
     }
 
     fn discard(&self, block: u64, count: u64) -> Result {

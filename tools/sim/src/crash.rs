@@ -88,6 +88,9 @@ impl<'a> Walk<'a> {
                 self.tail.extend(writes.iter().map(|w| (w, durable)));
             }
             Event::Flush if self.lie == Lie::Flush => (),
+            // What was in the cache before is gone, whatever is flushed later.
+            Event::FailedFlush if self.caps.cache => self.tail.retain(|(_, durable)| *durable),
+            Event::FailedFlush => (),
             Event::Flush => {
                 for (w, _) in self.tail.drain(..) {
                     self.durable.write(w.sector, &w.data);

@@ -4,7 +4,7 @@
 
 use crate::image::{Image, BLOCK, PER_BLOCK, SECTOR};
 use kernel::prelude::{Result, EINVAL, EIO};
-use permfs_core::device::{BlockDevice, WriteFlags};
+use permfs_core::device::{BlockDevice, Flushes, WriteFlags};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -85,12 +85,16 @@ pub enum Event {
     },
     /// Everything that was done before is durable.
     Flush,
+    /// A flush failed, and the disk has dropped what it was to make durable. A later one says nothing of that.
+    FailedFlush,
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Event::Writes { writes, durable } = self else {
-            return f.write_str("flush");
+        let (writes, durable) = match self {
+            Event::Writes { writes, durable } => (writes, durable),
+            Event::Flush => return f.write_str("flush"),
+            Event::FailedFlush => return f.write_str("failed flush"),
         };
         f.write_str(if *durable { "durable write" } else { "write" })?;
         for w in writes {
@@ -108,6 +112,11 @@ struct Inner {
     log: RefCell<Vec<Event>>,
     /// Commands that still succeed before one fails.
     trouble: Cell<Option<u64>>,
+    /// A flush has failed.
+    lossy: Cell<bool>,
+    /// Whoever asks later is not told of that.
+    forgetful: Cell<bool>,
+    flushes: Flushes,
 }
 
 /// The disk. Clones are the same disk.
@@ -123,6 +132,9 @@ impl SimDisk {
             image: RefCell::new(image),
             log: RefCell::new(Vec::new()),
             trouble: Cell::new(None),
+            lossy: Cell::new(false),
+            forgetful: Cell::new(false),
+            flushes: Flushes::new(),
         }))
     }
 
@@ -156,6 +168,22 @@ impl SimDisk {
         self.0.trouble.set(commands);
     }
 
+    /// Whether a flush has failed: what it held is gone.
+    pub fn has_failed_flush(&self) -> bool {
+        self.0.lossy.get()
+    }
+
+    /// Whether a failed flush is none of the business of who asks next.
+    pub fn forget_failed_flushes(&self, forget: bool) {
+        self.0.forgetful.set(forget);
+    }
+
+    /// A write that nobody counts for the next flush.
+    pub fn write_unnoticed(&self, sector: u64, buf: &[u8]) -> Result {
+        let data = buf.into();
+        self.submit(vec![Write { sector, data }], false).map(drop)
+    }
+
     /// Whether this command fails.
     fn fails(&self) -> bool {
         match self.0.trouble.get() {
@@ -174,8 +202,8 @@ impl SimDisk {
         self.0.log.borrow_mut().push(event);
     }
 
-    /// A write that fails may have been done all the same.
-    fn submit(&self, writes: Vec<Write>, fua: bool) -> Result {
+    /// A write that fails may have been done all the same. Returns whether it is durable.
+    fn submit(&self, writes: Vec<Write>, fua: bool) -> Result<bool> {
         let fails = self.fails();
         if fails && self.events() % 2 == 0 {
             return Err(EIO);
@@ -194,6 +222,15 @@ impl SimDisk {
         self.event(Event::Writes { writes, durable });
         if fails {
             return Err(EIO);
+        }
+        Ok(durable)
+    }
+
+    /// The same, counted.
+    fn submit_counted(&self, writes: Vec<Write>, fua: bool) -> Result {
+        let durable = self.submit(writes, fua)?;
+        if !durable {
+            self.0.flushes.wrote();
         }
         if fua && !durable {
             return self.flush();
@@ -236,7 +273,7 @@ impl BlockDevice for SimDisk {
             self.flush()?;
         }
         let data = buf.into();
-        self.submit(vec![Write { sector, data }], flags.fua)
+        self.submit_counted(vec![Write { sector, data }], flags.fua)
     }
 
     fn write_blocks(&self, batch: &[(u64, &[u8])]) -> Result {
@@ -247,15 +284,28 @@ impl BlockDevice for SimDisk {
             sector: block * PER_BLOCK,
             data: bytes.into(),
         });
-        self.submit(writes.collect(), false)
+        self.submit_counted(writes.collect(), false)
+    }
+
+    fn needs_flush(&self) -> bool {
+        self.0.caps.cache && self.0.flushes.pending()
     }
 
     fn flush(&self) -> Result {
-        if self.fails() {
-            return Err(EIO);
+        let flush = || {
+            if self.fails() {
+                self.0.lossy.set(self.0.caps.cache);
+                self.event(Event::FailedFlush);
+                return Err(EIO);
+            }
+            self.event(Event::Flush);
+            Ok(())
+        };
+        if !self.0.forgetful.get() {
+            return self.0.flushes.flush(flush);
         }
-        self.event(Event::Flush);
-        Ok(())
+        flush()?;
+        self.0.flushes.flush(|| Ok(()))
     }
 
     /// What was discarded reads as anything: here, as what nobody wrote.
@@ -265,6 +315,6 @@ impl BlockDevice for SimDisk {
             sector: block * PER_BLOCK,
             data: data.clone(),
         });
-        self.submit(writes.collect(), false)
+        self.submit_counted(writes.collect(), false)
     }
 }

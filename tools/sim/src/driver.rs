@@ -27,8 +27,10 @@ mod durability;
 pub enum Fault {
     /// None.
     None,
-    /// Data is written, and the store is not told.
-    DataNotNoted,
+    /// Data is written, and not counted for the next flush.
+    DataNotCounted,
+    /// A flush has failed, and the next one is believed.
+    FailedFlushForgotten,
     /// Blocks enter the map before their data is written.
     MapBeforeData,
     /// Blocks that were cut off a file are written to before the cut is durable.
@@ -56,6 +58,9 @@ struct Pending {
     blocks: Vec<(WriteId, u64, usize)>,
 }
 
+/// Next step of the oracle, and events of the disk, when somebody asked for all to be durable.
+type Asked = (usize, usize);
+
 /// What an operation ended with: nothing that anybody could complain of, or a bug.
 pub type Done = Result<(), String>;
 
@@ -73,13 +78,13 @@ pub struct Driver {
     pending: Vec<Pending>,
     /// Files without a name that are still open.
     pub open: Vec<u64>,
-    sealed: Option<(Sealed, usize)>,
+    sealed: Option<(Sealed, Asked)>,
     /// Operations since.
     sealed_for: u32,
     batch: Option<HomeBatch>,
     /// What the next operation has to live with.
     pub trouble: Trouble,
-    /// The store has failed: it must refuse everything from now on.
+    /// The store has failed, or the disk has lost what it held: from now on nothing is acknowledged.
     pub dead: bool,
     /// Events and epoch when the operation began.
     began: (usize, u64),
@@ -107,6 +112,7 @@ impl Driver {
     }
 
     fn mounted(disk: SimDisk, fault: Fault, discard: bool) -> Result<Self, String> {
+        disk.forget_failed_flushes(fault == Fault::FailedFlushForgotten);
         let mut vol = mount(disk.clone(), false)?;
         vol.store().set_discard(discard);
         Ok(Self {
@@ -131,7 +137,7 @@ impl Driver {
 
     fn begin(&mut self, what: &str) -> Done {
         self.step(what.into())?;
-        self.oracle.ack(0, 1);
+        self.oracle.ack(0, 1, 0);
         Ok(())
     }
 
@@ -158,8 +164,14 @@ impl Driver {
         }
     }
 
-    fn ack(&mut self, steps: usize) {
-        self.oracle.ack(self.disk.events(), steps);
+    /// What was done when the oracle's step `steps` was next and the disk had seen `data` events is durable.
+    fn ack(&mut self, (steps, data): Asked) {
+        self.oracle.ack(self.disk.events(), steps, data);
+    }
+
+    /// What has to be durable when a request that begins now is acknowledged.
+    fn asked(&self) -> Asked {
+        (self.oracle.next_step(), self.disk.events())
     }
 
     /// Something visible was done: the volume must look like the model.
@@ -241,8 +253,9 @@ impl Driver {
                 (outcome, Some(EIO))
             }
         };
-        if vol.store().failed() {
-            self.dead = true;
+        let failed = vol.store().failed();
+        self.dead |= failed || disk.has_failed_flush();
+        if failed {
             if excuse != Some(EIO) {
                 return Err(format!("the store has failed, {trouble:?}"));
             }

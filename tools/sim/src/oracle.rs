@@ -98,15 +98,21 @@ struct Place {
     writes: Vec<BlockWrite>,
 }
 
+/// With `events` events done, so many steps, and what `data` events wrote to files, were acknowledged.
+struct Ack {
+    events: usize,
+    steps: usize,
+    data: usize,
+}
+
 /// Everything that the comparison needs.
 pub struct Oracle {
     caps: Caps,
     /// Moments, in order. The first is the volume as mkfs made it.
     pub steps: Vec<Step>,
-    /// (Events, steps): with so many events done, so many steps were acknowledged.
-    acks: Vec<(usize, usize)>,
+    acks: Vec<Ack>,
     places: HashMap<(u64, u32), Vec<Place>>,
-    /// Events that were flushes, in order.
+    /// Events that were flushes, in order, up to the first that failed.
     flushes: Vec<usize>,
     hashes: HashMap<u64, Vec<usize>>,
 }
@@ -150,9 +156,14 @@ impl Oracle {
         });
     }
 
-    /// After `events` events, everything up to step `steps` - 1 was acknowledged as durable.
-    pub fn ack(&mut self, events: usize, steps: usize) {
-        self.acks.push((events, steps));
+    /// After `events` events, everything up to step `steps` - 1, and data written by events before `data`, was
+    /// acknowledged as durable.
+    pub fn ack(&mut self, events: usize, steps: usize, data: usize) {
+        self.acks.push(Ack {
+            events,
+            steps,
+            data,
+        });
     }
 
     /// Block `logical` of file `ino` enters the map with the next step; write `id` has filled it.
@@ -212,14 +223,21 @@ impl Oracle {
     /// The workload is over; this is what the disk has seen.
     pub fn finish(&mut self, log: &[Event]) {
         let flushes = log.iter().enumerate();
+        let flushes = flushes.take_while(|(_, e)| !matches!(e, Event::FailedFlush));
         let flushes = flushes.filter(|(_, e)| matches!(e, Event::Flush));
         self.flushes = flushes.map(|(i, _)| i).collect();
     }
 
     /// Steps acknowledged when event `point` is under way.
     pub fn acked(&self, point: usize) -> usize {
-        let before = self.acks.iter().filter(|(events, _)| *events <= point);
-        before.map(|(_, steps)| *steps).max().unwrap_or(1)
+        let before = self.acks.iter().filter(|a| a.events <= point);
+        before.map(|a| a.steps).max().unwrap_or(1)
+    }
+
+    /// Events of which what they wrote to files was acknowledged when event `point` is under way.
+    fn acked_data(&self, point: usize) -> usize {
+        let before = self.acks.iter().filter(|a| a.events <= point);
+        before.map(|a| a.data).max().unwrap_or(0)
     }
 
     /// Steps done when event `point` is under way.
@@ -270,12 +288,13 @@ impl Oracle {
         let Some(place) = self.place(ino, logical, step) else {
             return Err(format!("block {logical} of inode {ino} should be a hole"));
         };
-        // What was done before a flush that was done is there; what came later may be.
+        // What was done before a flush that was done is there, and what was acknowledged; more may be.
         let flushed = match self.flushes.partition_point(|&f| f < point) {
             _ if !self.caps.cache => point,
             0 => 0,
             n => self.flushes[n - 1],
         };
+        let flushed = flushed.max(self.acked_data(point));
         let oldest = place
             .writes
             .iter()

@@ -50,8 +50,14 @@ fn a_disk_that_ignores_fua_is_found_out() {
 }
 
 #[test]
-fn data_of_which_the_store_is_not_told_is_missed() {
-    let outcome = try_out(Lie::None, Fault::DataNotNoted, 20_000);
+fn data_that_nobody_counts_for_the_next_flush_is_missed() {
+    let outcome = try_out(Lie::None, Fault::DataNotCounted, 20_000);
+    must_be_found(&outcome, "not of write");
+}
+
+#[test]
+fn a_failed_flush_that_is_forgotten_is_found_out() {
+    let outcome = try_out(Lie::None, Fault::FailedFlushForgotten, 20_000);
     must_be_found(&outcome, "not of write");
 }
 

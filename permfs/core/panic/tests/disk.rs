@@ -54,6 +54,9 @@ impl BlockDevice for Image {
     fn write_blocks(&self, _: &[(u64, &[u8])]) -> KResult {
         Err(EIO)
     }
+    fn needs_flush(&self) -> bool {
+        false
+    }
     fn flush(&self) -> KResult {
         Ok(())
     }

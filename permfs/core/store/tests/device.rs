@@ -4,7 +4,7 @@
 //! for every content that a crash may leave.
 
 use crate::{
-    device::{BlockDevice, WriteFlags},
+    device::{BlockDevice, Flushes, WriteFlags},
     format::*,
 };
 use kernel::prelude::*;
@@ -58,6 +58,8 @@ struct State {
     writes_left: Option<u64>,
     /// Sectors that read as an error until they are written.
     unreadable: BTreeSet<u64>,
+    /// Flushes fail, and nothing else does.
+    fail_flushes: bool,
 }
 
 /// The device; clones are the same one.
@@ -65,6 +67,7 @@ struct State {
 pub struct TestDevice {
     model: Model,
     state: Rc<RefCell<State>>,
+    flushes: Rc<Flushes>,
 }
 
 pub fn put(image: &mut Image, sector: u64, bytes: &[u8]) {
@@ -82,6 +85,7 @@ impl TestDevice {
         Self {
             model,
             state: Rc::new(RefCell::new(state)),
+            flushes: Rc::default(),
         }
     }
 
@@ -121,6 +125,11 @@ impl TestDevice {
         self.state.borrow().unreadable.iter().copied().collect()
     }
 
+    /// From now on flushes fail, or no longer.
+    pub fn fail_flushes(&self, fail: bool) {
+        self.state.borrow_mut().fail_flushes = fail;
+    }
+
     /// After `n` more writes every write and flush fails.
     pub fn fail_after(&self, n: Option<u64>) {
         self.state.borrow_mut().writes_left = n;
@@ -150,7 +159,7 @@ impl State {
     }
 
     fn flush(&mut self) -> Result {
-        if self.writes_left == Some(0) {
+        if self.writes_left == Some(0) || self.fail_flushes {
             return Err(EIO);
         }
         self.events.push(Event::Flush);
@@ -200,11 +209,14 @@ impl BlockDevice for TestDevice {
         assert_eq!(sector as usize * SECTOR_SIZE % self.model.sector_size, 0);
         assert_eq!(buf.len() % self.model.sector_size, 0);
         assert!(sector + (buf.len() / SECTOR_SIZE) as u64 <= self.model.sectors);
-        let mut state = self.state.borrow_mut();
         if flags.preflush {
-            state.flush()?;
+            self.flush()?;
         }
-        state.write(sector, buf, flags.fua)
+        self.state.borrow_mut().write(sector, buf, flags.fua)?;
+        if !flags.fua {
+            self.flushes.wrote();
+        }
+        Ok(())
     }
 
     fn write_blocks(&self, batch: &[(u64, &[u8])]) -> Result {
@@ -215,8 +227,12 @@ impl BlockDevice for TestDevice {
         Ok(())
     }
 
+    fn needs_flush(&self) -> bool {
+        self.model.cache && self.flushes.pending()
+    }
+
     fn flush(&self) -> Result {
-        self.state.borrow_mut().flush()
+        self.flushes.flush(|| self.state.borrow_mut().flush())
     }
 
     fn discard(&self, _block: u64, _count: u64) -> Result {

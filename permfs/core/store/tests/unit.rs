@@ -23,7 +23,6 @@ fn append(rig: &mut Rig, n: u64) -> Counts {
     rig.dev
         .write_blocks(&[(block, &[n as u8; BLOCK_SIZE])])
         .unwrap();
-    rig.store.note_data_written();
     rig.store
         .run(|op| {
             op.claim(block, len)?;
@@ -65,8 +64,9 @@ fn an_append_with_fsync_costs_two_writes_and_at_most_two_flushes() {
 #[test]
 fn an_overwrite_with_fsync_costs_a_flush_and_nothing_twice() {
     let mut rig = Rig::new(device_model(512, true), 256, 1);
+    let (block, _) = rig.store.reserve_data(0, 1, false).unwrap();
+    rig.dev.write_blocks(&[(block, &[1; BLOCK_SIZE])]).unwrap();
     rig.dev.take_counts();
-    rig.store.note_data_written();
     rig.store.commit().unwrap();
     assert_eq!(
         rig.dev.take_counts(),
@@ -77,6 +77,57 @@ fn an_overwrite_with_fsync_costs_a_flush_and_nothing_twice() {
     );
     rig.store.commit().unwrap();
     assert_eq!(rig.dev.take_counts(), Counts::default());
+}
+
+#[test]
+fn data_that_is_written_after_the_seal_is_flushed_with_it() {
+    let mut rig = Rig::new(device_model(512, true), 256, 1);
+    let (block, _) = rig.store.reserve_data(0, 1, false).unwrap();
+    rig.store
+        .run(|op| op.write(STATE_BLOCK, 8, &[1; 8]))
+        .unwrap();
+    let sealed = rig.store.seal().unwrap().unwrap();
+    rig.dev.write_blocks(&[(block, &[1; BLOCK_SIZE])]).unwrap();
+    rig.dev.take_counts();
+    let outcome = sealed.write(&rig.dev);
+    rig.store.complete(sealed, outcome).unwrap();
+    let counts = rig.dev.take_counts();
+    assert_eq!((counts.writes, counts.flushes, counts.fua), (1, 1, 1));
+    // Who asks now finds it durable.
+    rig.store.commit().unwrap();
+    assert_eq!(rig.dev.take_counts(), Counts::default());
+}
+
+#[test]
+fn what_a_failed_flush_was_to_cover_is_acknowledged_to_nobody() {
+    for fua in [false, true] {
+        // With nothing else to commit, with a record, and with blocks on their way home.
+        for kind in 0..3 {
+            let mut rig = Rig::new(device_model(512, fua), 256, 1);
+            rig.step();
+            rig.store.commit().unwrap();
+            let (block, _) = rig.store.reserve_data(0, 1, false).unwrap();
+            rig.dev.write_blocks(&[(block, &[1; BLOCK_SIZE])]).unwrap();
+            if kind == 1 {
+                rig.step();
+            }
+            rig.dev.fail_flushes(true);
+            let failed = if kind == 2 {
+                let batch = rig.store.begin_checkpoint_batch(64).unwrap().unwrap();
+                let outcome = batch.write(&rig.dev);
+                rig.store.finish_checkpoint_batch(batch, outcome)
+            } else {
+                rig.store.commit()
+            };
+            assert_eq!(failed, Err(EIO), "fua {fua}, kind {kind}");
+            rig.dev.fail_flushes(false);
+            for _ in 0..2 {
+                assert_eq!(rig.store.commit(), Err(EIO), "fua {fua}, kind {kind}");
+                assert!(rig.store.failed());
+            }
+            assert_eq!(rig.store.unmount(), Err(EIO));
+        }
+    }
 }
 
 #[test]

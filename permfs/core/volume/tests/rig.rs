@@ -138,6 +138,10 @@ impl BlockDevice for Dev {
         Ok(())
     }
 
+    fn needs_flush(&self) -> bool {
+        false
+    }
+
     fn flush(&self) -> Result {
         Ok(())
     }

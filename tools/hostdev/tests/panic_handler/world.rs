@@ -362,6 +362,9 @@ impl BlockDevice for Trap {
         }
         Ok(())
     }
+    fn needs_flush(&self) -> bool {
+        self.0.dev.needs_flush()
+    }
     fn flush(&self) -> Result {
         self.gated(None, || self.0.dev.flush())
     }

@@ -46,12 +46,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Tells the store that data has reached the device.
-    fn note(&mut self) -> Done {
-        if self.fault != Fault::DataNotNoted {
-            self.vol()?.store().note_data_written();
-        }
-        Ok(())
+    /// Writes data to the disk.
+    fn put(&self, block: u64, bytes: &[u8]) -> Done {
+        let sector = block * PER_BLOCK;
+        let written = if self.fault == Fault::DataNotCounted {
+            self.disk.write_unnoticed(sector, bytes)
+        } else {
+            self.disk.write(sector, bytes, WriteFlags::default())
+        };
+        written.map_err(because("data"))
     }
 
     /// Writes a block that has its place.
@@ -65,12 +68,9 @@ impl Driver {
         };
         let event = self.disk.events();
         let (id, bytes) = self.block(ino, logical, valid);
-        let written = self
-            .disk
-            .write(phys * PER_BLOCK, &bytes, WriteFlags::default());
-        written.map_err(because("data"))?;
+        self.put(phys, &bytes)?;
         self.oracle.overwritten(ino, logical, id, valid, event);
-        self.note()
+        Ok(())
     }
 
     /// Makes sure that nothing old shows behind the end of a file that is about to grow.
@@ -182,11 +182,7 @@ impl Driver {
         } else {
             self.pending.push(pending);
         }
-        let written = self
-            .disk
-            .write(phys * PER_BLOCK, &bytes, WriteFlags::default());
-        written.map_err(because("data"))?;
-        self.note()?;
+        self.put(phys, &bytes)?;
         Ok(len)
     }
 
@@ -260,10 +256,7 @@ impl Driver {
         )?;
         if let (Fault::EarlyReuse, Mapping::Data { phys, .. }) = (self.fault, place) {
             let bytes = self.block(ino + 1, 0, PER_BLOCK).1;
-            let written = self
-                .disk
-                .write(phys * PER_BLOCK, &bytes, WriteFlags::default());
-            written.map_err(because("data"))?;
+            self.put(phys, &bytes)?;
         }
         // Refused for want of space it may still have been done in part, which the oracle cannot
         // tell: no workload here is that full.

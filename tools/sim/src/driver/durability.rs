@@ -9,18 +9,18 @@ use permfs_core::device::BlockDevice;
 impl Driver {
     /// Makes everything durable, as sync does.
     pub fn sync(&mut self) -> Done {
-        let steps = self.oracle.next_step();
+        let asked = self.asked();
         if self.try_in_trouble("sync", |v| v.sync())? {
-            self.ack(steps);
+            self.ack(asked);
         }
         Ok(())
     }
 
     /// Commits and copies everything home.
     pub fn checkpoint(&mut self) -> Done {
-        let steps = self.oracle.next_step();
+        let asked = self.asked();
         if self.try_in_trouble("checkpoint", |v| v.store().checkpoint())? {
-            self.ack(steps);
+            self.ack(asked);
         }
         Ok(())
     }
@@ -30,7 +30,7 @@ impl Driver {
         if self.sealed.is_some() {
             return self.write_sealed();
         }
-        let steps = self.oracle.next_step();
+        let asked = self.asked();
         self.trouble = Trouble::None;
         let (sealed, excuse) = self.in_trouble(|v| v.store().seal())?;
         if sealed.as_ref().err().is_some_and(|e| excuse == Some(*e)) {
@@ -38,8 +38,8 @@ impl Driver {
         }
         let sealed = sealed.map_err(because("seal"))?;
         match sealed {
-            Some(sealed) => (self.sealed, self.sealed_for) = (Some((sealed, steps)), 0),
-            None => self.ack(steps),
+            Some(sealed) => (self.sealed, self.sealed_for) = (Some((sealed, asked)), 0),
+            None => self.ack(asked),
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Driver {
 
     /// The second half.
     pub fn write_sealed(&mut self) -> Done {
-        let Some((sealed, steps)) = self.sealed.take() else {
+        let Some((sealed, asked)) = self.sealed.take() else {
             return Ok(());
         };
         let disk = self.disk.clone();
@@ -65,7 +65,7 @@ impl Driver {
             v.store().complete(sealed, outcome)
         })?;
         if done {
-            self.ack(steps);
+            self.ack(asked);
         }
         Ok(())
     }
@@ -116,9 +116,9 @@ impl Driver {
         }
         self.write_sealed()?;
         self.write_batch()?;
-        let steps = self.oracle.next_step();
+        let asked = self.asked();
         self.vol()?.unmount().map_err(because("unmount"))?;
-        self.ack(steps);
+        self.ack(asked);
         self.vol = None;
         self.vol = Some(mount(self.disk.clone(), false)?);
         self.vol()?.store().set_discard(discard);
