@@ -211,6 +211,8 @@ impl Mount {
             None => pr_err!("({id}): {error:?}: {what}; errors={errors}\n"),
         }
         sb.report_metadata_error(error);
+        // Once the volume is read-only, the VFS has nothing to sync on it.
+        sb.set_writeback_error(error);
         match action {
             OnError::RemountRo => {
                 if !sb.try_force_read_only() {

@@ -42,6 +42,11 @@ void vfs_helper_report_metadata(struct super_block *sb, int error)
 	fserror_report_metadata(sb, error, GFP_NOWAIT);
 }
 
+void vfs_helper_sb_set_wb_err(struct super_block *sb, int error)
+{
+	errseq_set(&sb->s_wb_err, error);
+}
+
 void vfs_helper_report_shutdown(struct super_block *sb)
 {
 	fserror_report_shutdown(sb, GFP_NOWAIT);

@@ -54,6 +54,13 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::vfs_helper_report_metadata(self.as_ptr(), error.to_errno()) };
     }
 
+    /// Makes `syncfs(2)` report `error` once to every file that is open now, also when it has nothing to do
+    /// because the filesystem has become read-only. Context: any.
+    pub fn set_writeback_error(&self, error: Error) {
+        // SAFETY: By the type invariant. `errseq_set()` is atomic and takes a negative errno, which `Error` is.
+        unsafe { bindings::vfs_helper_sb_set_wb_err(self.as_ptr(), error.to_errno()) };
+    }
+
     /// Tells those who watch the filesystem that it was shut down.
     pub fn report_shutdown(&self) {
         // SAFETY: By the type invariant.
