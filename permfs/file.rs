@@ -70,14 +70,15 @@ impl FileOperations for PermFs {
     }
 
     fn fsync(
-        _file: &File<Self>,
+        file: &File<Self>,
         inode: &Inode<Self>,
         start: u64,
         end: u64,
         _datasync: bool,
     ) -> Result {
-        // Waits for the completion of each write, which enters the extents in the running epoch.
-        inode.write_and_wait_range(start, end)?;
+        // Waits for the completion of each write, which enters the extents in the running epoch. What went
+        // wrong is the file's to report, so that every open file reports it once.
+        file.write_and_wait_range(start, end)?;
         // The size and the map are logged by then; times cost a few bytes in the same record.
         inode::write_inode(inode)?;
         let sb = inode.super_block();
