@@ -147,6 +147,14 @@ impl Op<'_> {
         Ok(self.mapping(first, len, MapKind::Delalloc, MapFlags::NEW))
     }
 
+    /// Whether data written to `mapping` is found after a crash if it is durable itself: the blocks are the
+    /// file's, and so are the bytes up to `end`, in an epoch that is durable. Otherwise a write with
+    /// `O_DSYNC` has to end in fsync, and not in FUA.
+    fn is_settled(&self, mapping: &Mapping, end: u64) -> bool {
+        let is_durable = || self.inode.data().epoch() <= self.mount.engine().durable_epoch();
+        !mapping.flags.contains(MapFlags::NEW) && end <= self.state.disk_size && is_durable()
+    }
+
     /// Chooses blocks for up to `want` from its first on, none of which is in the extent map. Either
     /// all of them are delayed, so `promised`, or none is.
     fn choose(&mut self, want: Blocks, promised: bool) -> Result<Mapping> {
@@ -290,7 +298,7 @@ impl IomapOperations for PermFs {
                 first: found.offset / BLOCK,
                 end: found.offset / BLOCK + found.len / BLOCK,
             };
-            match (found.kind, flags.direct()) {
+            let mapping = match (found.kind, flags.direct()) {
                 (MapKind::Hole, false) => op.delay(found),
                 (MapKind::Hole | MapKind::Delalloc, true) if flags.overwrite_only() => Err(EAGAIN),
                 (kind @ (MapKind::Hole | MapKind::Delalloc), true) => {
@@ -298,7 +306,12 @@ impl IomapOperations for PermFs {
                 }
                 _ if flags.overwrite_only() && run.end < want.end => Err(EAGAIN),
                 _ => Ok(found),
+            }?;
+            if flags.direct() && !op.is_settled(&mapping, pos.saturating_add(len)) {
+                let flags = mapping.flags | MapFlags::DIRTY;
+                return Ok(Mapping { flags, ..mapping });
             }
+            Ok(mapping)
         })
     }
 
