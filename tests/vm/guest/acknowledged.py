@@ -16,27 +16,14 @@ import ctypes
 import mmap
 import os
 import pathlib
-import struct
-import subprocess
 import sys
 import time
 
-KINDS = ("ext4", "xfs", "permfs")
-MKFS = {"ext4": ("mkfs.ext4", "-Fq"), "xfs": ("mkfs.xfs", "-fq"), "permfs": ("mkfs.permfs", "-qf")}
-MNT = pathlib.Path("/mnt/acknowledged")
+import cuts
+from cuts import KINDS, MNT, make, run, verdict
+
 BLOCK = 4096
 LIBC = ctypes.CDLL(None, use_errno=True)
-failures = 0
-
-
-def run(*args):
-    subprocess.run(args, check=True)
-
-
-def verdict(good, text):
-    global failures
-    print("ok:" if good else "FAIL:", text, flush=True)
-    failures += not good
 
 
 def page(fill, length=BLOCK):
@@ -108,13 +95,6 @@ OVERWRITES = {
 }
 
 
-def make(kind, device):
-    run("wipefs", "-aq", device)
-    run(*MKFS[kind], device)
-    MNT.mkdir(exist_ok=True)
-    run("mount", "-t", kind, device, MNT)
-
-
 def settle(names):
     """Files of 64 KiB, all of them durable."""
     for name in names:
@@ -184,70 +164,6 @@ def cases():
         name = f"unsynced-{how}"
         yield f"direct overwrite of what was not synced, {how}", lambda n=name, f=flags: replace_unsynced(n, f), block_at(
             name, 3 * BLOCK, BLOCK)
-
-
-class Log:
-    """A log of dm-log-writes (drivers/md/dm-log-writes.c)."""
-
-    SUPER, ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
-    DISCARD, MARK = 4, 8
-
-    def __init__(self, path):
-        self.file = open(path, "rb")
-        self.unit = self.SUPER.unpack(self.file.read(self.SUPER.size))[3]
-
-    def replay(self, image):
-        """Puts on `image` what is durable, and stops at each mark to give its name."""
-        count = self.SUPER.unpack(os.pread(self.file.fileno(), self.SUPER.size, 0))[2]
-        at = self.unit
-        for _ in range(count):
-            sector, sectors, flags, length = self.ENTRY.unpack(os.pread(self.file.fileno(), self.ENTRY.size, at))
-            if flags & self.MARK:
-                yield os.pread(self.file.fileno(), length, at + self.ENTRY.size).decode().rstrip("\0")
-            at += self.unit
-            if sectors and not flags & self.DISCARD:
-                size = sectors * self.unit
-                os.pwrite(image, os.pread(self.file.fileno(), size, at), sector * self.unit)
-                at += size
-
-
-def cut(disk, log):
-    run("modprobe", "-a", "dm-log-writes", "loop")
-    size = int(subprocess.check_output(("blockdev", "--getsz", f"/dev/{disk}")))
-    for kind in KINDS:
-        run("blkdiscard", "-z", f"/dev/{log}")
-        run("dmsetup", "create", "logged", "--table", f"0 {size} log-writes /dev/{disk} /dev/{log}")
-        make(kind, "/dev/mapper/logged")
-        settle(["settled"])
-        asked = list(cases())
-        for name, step, _ in asked:
-            step()
-            run("dmsetup", "message", "logged", "0", f"mark {name.replace(' ', '_')}")
-        run("umount", MNT)
-        run("dmsetup", "remove", "logged")
-        found = judge(kind, size, f"/dev/{log}", {name.replace(" ", "_"): check for name, _, check in asked})
-        verdict(found == len(asked), f"{kind}: {found} of {len(asked)} acknowledgements were marked")
-
-
-def judge(kind, size, log, checks):
-    found = 0
-    image = pathlib.Path("/tmp/cut.img")
-    with open(image, "w+b") as file:
-        file.truncate(size * 512)
-        for mark in Log(log).replay(file.fileno()):
-            if mark not in checks:
-                continue  # dm-log-writes makes one of its own at the end.
-            # Mounting changes it.
-            run("cp", "--sparse=always", image, "/tmp/tried.img")
-            run("mount", "-t", kind, "-o", "loop", "/tmp/tried.img", MNT)
-            found += 1
-            try:
-                good = checks[mark]()
-            except OSError as e:
-                good, mark = False, f"{mark}: {e}"
-            verdict(good, f"{kind}: after a cut at its acknowledgement: {mark}")
-            run("umount", MNT)
-    return found
 
 
 def errno_of(call, *args):
@@ -337,14 +253,15 @@ def main():
     if mode == "count":
         count(rest)
     elif mode == "cut":
-        cut(*rest)
+        for kind in KINDS:
+            cuts.cut(kind, *rest, prepare=lambda: settle(["settled"]), cases=list(cases()))
     elif mode == "failed":
         disk = failing_disk()
         failed_write(*disk)
         failed_flush(*disk)
     else:
         sys.exit(__doc__)
-    return 1 if failures else 0
+    return cuts.status()
 
 
 sys.exit(main())
