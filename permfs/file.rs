@@ -81,9 +81,7 @@ impl FileOperations for PermFs {
         file.write_and_wait_range(start, end)?;
         // The size and the map are logged by then; times cost a few bytes in the same record.
         inode::write_inode(inode)?;
-        let sb = inode.super_block();
-        let mount = sb.data();
-        mount.commit_through(sb, inode.data().epoch())
+        inode::commit(inode)
     }
 
     fn ioctl(_file: &File<Self>, inode: &Inode<Self>, cmd: u32, arg: usize) -> Result<isize> {

@@ -175,3 +175,10 @@ pub(crate) fn write_inode(inode: &Inode<PermFs>) -> Result {
     state.logged = attr;
     Ok(())
 }
+
+/// Makes every change of the inode that was logged durable.
+pub(crate) fn commit(inode: &Inode<PermFs>) -> Result {
+    let sb = inode.super_block();
+    let mount = sb.data();
+    mount.commit_through(sb, inode.data().epoch())
+}

@@ -64,7 +64,19 @@ fn create<'a>(
     let record = mount.check(sb, outcome)?;
     inode::fill(&mut inode, &record)?;
     refresh(&mount, dir, &saved);
+    sync_names(dir, &[dentry])?;
     Ok(inode)
+}
+
+/// Where names are to be durable when the call returns, what was done last to `dir` is made so.
+///
+/// It has been done whatever comes of that. So on an error the VFS is not to go by what it knows of `names`,
+/// which would be that nothing has happened: the next lookup asks the volume.
+fn sync_names(dir: &Inode<PermFs>, names: &[&Dentry<PermFs>]) -> Result {
+    if !dir.is_dirsync() {
+        return Ok(());
+    }
+    inode::commit(dir).inspect_err(|_| names.iter().for_each(|name| name.drop_name()))
 }
 
 /// Copies what a change of names does to an inode (links, size, times) from its record.
@@ -98,9 +110,10 @@ fn refresh(mount: &Mount, inode: &Inode<PermFs>, saved: &Saved) {
     state.logged.ctime = attr.ctime;
 }
 
-/// Takes the name of `dentry` away, by `remove`, an operation of the volume.
-fn remove(
+/// Gives `inode` the name of `dentry` or takes it away, by `operation` of the volume.
+fn change_link(
     dir: &Locked<'_, PermFs, Write>,
+    dentry: &Dentry<PermFs>,
     inode: &Inode<PermFs>,
     operation: impl FnOnce(&mut crate::engine::VolumeGuard<'_>, permfs_core::inode::Time) -> Result,
 ) -> Result {
@@ -116,7 +129,7 @@ fn remove(
     mount.check(sb, outcome)?;
     refresh(&mount, dir, &saved);
     refresh(&mount, inode, &saved);
-    Ok(())
+    sync_names(dir, &[dentry])
 }
 
 #[vtable]
@@ -185,7 +198,7 @@ impl InodeOperations for PermFs {
         dir: &Locked<'_, Self, Write>,
         dentry: &Dentry<Self>,
     ) -> Result {
-        remove(dir, inode, |volume, now| {
+        change_link(dir, dentry, inode, |volume, now| {
             volume.link(inode.ino(), dir.ino(), dentry.name(), now)
         })
     }
@@ -195,7 +208,7 @@ impl InodeOperations for PermFs {
         dentry: &Dentry<Self>,
         inode: &Locked<'_, Self, Write>,
     ) -> Result {
-        remove(dir, inode, |volume, now| {
+        change_link(dir, dentry, inode, |volume, now| {
             volume.unlink(dir.ino(), dentry.name(), now).map(|_| ())
         })
     }
@@ -205,7 +218,7 @@ impl InodeOperations for PermFs {
         dentry: &Dentry<Self>,
         inode: &Locked<'_, Self, Write>,
     ) -> Result {
-        remove(dir, inode, |volume, now| {
+        change_link(dir, dentry, inode, |volume, now| {
             volume.rmdir(dir.ino(), dentry.name(), now).map(|_| ())
         })
     }
@@ -238,7 +251,9 @@ impl InodeOperations for PermFs {
         for inode in changed.iter().flatten() {
             refresh(&mount, inode, &saved);
         }
-        Ok(())
+        // One operation has changed both: one epoch.
+        sync_names(r.old_dir, &[r.old, r.new])?;
+        sync_names(r.new_dir, &[r.old, r.new])
     }
 
     fn getattr(inode: &Inode<Self>, stat: &mut Kstat, _request_mask: u32) -> Result {
@@ -266,7 +281,11 @@ impl InodeOperations for PermFs {
             }
         }
         attr.copy(idmap, inode);
-        inode::write_inode(inode)
+        inode::write_inode(inode)?;
+        if inode.is_sync() {
+            inode::commit(inode)?;
+        }
+        Ok(())
     }
 }
 

@@ -229,9 +229,17 @@ impl SuperOperations for PermFs {
         evict::evict(inode);
     }
 
-    fn write_inode(inode: &Inode<Self>, _wait: bool) -> Result {
+    fn write_inode(inode: &Inode<Self>, wait: bool) -> Result {
+        if wait {
+            return Self::commit_metadata(inode);
+        }
         // Into the running epoch; sync_fs or fsync commits it.
         inode::write_inode(inode)
+    }
+
+    fn commit_metadata(inode: &Inode<Self>) -> Result {
+        inode::write_inode(inode)?;
+        inode::commit(inode)
     }
 
     fn put_super(sb: &SuperBlock<Self>) {

@@ -48,4 +48,10 @@ impl<T: FileSystem> Dentry<T> {
         // holds a reference.
         (!inode.is_null()).then(|| unsafe { Inode::from_raw(inode) })
     }
+
+    /// Unhashes the entry (`d_drop()`): the next lookup of its name asks the filesystem. Context: process.
+    pub fn drop_name(&self) {
+        // SAFETY: By the type invariant it is valid; the call takes the locks that it needs.
+        unsafe { bindings::d_drop(self.as_ptr()) };
+    }
 }

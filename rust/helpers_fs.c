@@ -243,6 +243,21 @@ bool vfs_helper_mapping_stable_writes(const struct inode *inode)
 	return mapping_stable_writes(inode->i_mapping);
 }
 
+bool vfs_helper_inode_is_sync(const struct inode *inode)
+{
+	return IS_SYNC(inode);
+}
+
+bool vfs_helper_inode_is_dirsync(const struct inode *inode)
+{
+	return IS_DIRSYNC(inode);
+}
+
+bool vfs_helper_wbc_wait(const struct writeback_control *wbc)
+{
+	return wbc->sync_mode == WB_SYNC_ALL && !wbc->for_sync;
+}
+
 bool vfs_helper_inode_is_nosec(const struct inode *inode)
 {
 	return IS_NOSEC(inode);

@@ -223,6 +223,20 @@ impl<T: FileSystem> Inode<T> {
         self.file_type() == FileType::Regular
     }
 
+    /// Whether changes are to be durable when the call that makes them returns: mounted with `sync`, or
+    /// `S_SYNC` (`IS_SYNC`).
+    pub fn is_sync(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_inode_is_sync(self.as_ptr()) }
+    }
+
+    /// The same for changes of names in a directory: mounted with `sync` or `dirsync`, or `S_SYNC` or
+    /// `S_DIRSYNC` (`IS_DIRSYNC`).
+    pub fn is_dirsync(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vfs_helper_inode_is_dirsync(self.as_ptr()) }
+    }
+
     /// The owner, as it is to be stored on disk.
     pub fn uid(&self) -> u32 {
         // SAFETY: By the type invariant.

@@ -100,9 +100,16 @@ pub trait SuperOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes the inode's attributes; with `wait` the caller wants them on disk when this returns.
-    /// Optional.
+    /// Writes the inode's attributes; with `wait` the caller wants them durable when this returns, and
+    /// nobody else will see to that: it is not set within a sync of the whole filesystem, which calls
+    /// [`Self::sync_fs`] in the end. Optional.
     fn write_inode(_inode: &Inode<Self>, _wait: bool) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes what was done to the inode by now (attributes; names, if it is a directory) durable, for NFS.
+    /// Optional: without it NFS calls [`Self::write_inode`] for inodes that are dirty.
+    fn commit_metadata(_inode: &Inode<Self>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

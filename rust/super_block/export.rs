@@ -10,7 +10,7 @@
 use super::SuperBlock;
 use crate::{bindings, fs::Complete, inode::Inode};
 use core::{marker::PhantomData, ptr};
-use kernel::prelude::*;
+use kernel::{error::from_result, prelude::*};
 
 /// Words of one (number, generation) pair.
 const WORDS: usize = 3;
@@ -24,6 +24,11 @@ impl<T: Complete> VTable<T> {
         fh_to_parent: Some(Self::fh_to_parent),
         get_parent: if T::HAS_GET_PARENT {
             Some(Self::get_parent)
+        } else {
+            None
+        },
+        commit_metadata: if T::HAS_COMMIT_METADATA {
+            Some(Self::commit_metadata)
         } else {
             None
         },
@@ -150,5 +155,16 @@ impl<T: Complete> VTable<T> {
             Ok(parent) => unsafe { bindings::d_obtain_alias(parent.into_raw().as_ptr()) },
             Err(e) => e.to_ptr(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// Called by NFS's server for an inode of this filesystem that it holds a reference on.
+    unsafe extern "C" fn commit_metadata(inode: *mut bindings::inode) -> c_int {
+        from_result(|| {
+            // SAFETY: By the contract it is valid and of type `T`.
+            T::commit_metadata(unsafe { Inode::from_raw(inode) })?;
+            Ok(0)
+        })
     }
 }

@@ -101,7 +101,7 @@ impl<T: Complete> VTable<T> {
         // SAFETY: A valid inode of type `T`.
         let inode = unsafe { Inode::<T>::from_raw(inode) };
         // SAFETY: `wbc` is valid for the call.
-        let wait = unsafe { (*wbc).sync_mode } == bindings::writeback_sync_modes_WB_SYNC_ALL;
+        let wait = unsafe { bindings::vfs_helper_wbc_wait(wbc) };
         from_result(|| {
             if inode.is_live() {
                 T::write_inode(inode, wait)?;
