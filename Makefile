@@ -15,6 +15,8 @@ ARGS ?=
 ROUNDS ?= 50
 STATES ?= 200000
 SEED ?=
+TARGET ?=
+SECONDS ?= 60
 BUILD := $(CURDIR)/build
 CARGO := scripts/host-cargo
 MANIFEST := --manifest-path tools/Cargo.toml
@@ -106,6 +108,10 @@ test-vm: vm-ready tools panicker debug-modules ## scenarios in the stock kernel,
 .PHONY: sim
 sim: ## crash simulator (STATES=, SEED=)
 	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(STATES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on images, logs, trees, directories and panic lines (TARGET=, SECONDS=60 for each)
+	@scripts/fuzz --seconds $(SECONDS) $(TARGET)
 
 .PHONY: panic-check
 panic-check: modules ## what the panic path can reach in permfs.ko

@@ -103,6 +103,19 @@ pub fn run(args: &PanicArgs) -> Result<ExitCode> {
     }))
 }
 
+/// What is told of a log's text: the summary, and the kernel's log. For the fuzzer.
+#[doc(hidden)]
+pub fn told_of(text: Vec<u8>) -> [String; 2] {
+    let mut logs = Logs::default();
+    logs.push("a log".into(), text);
+    let report = model::Builder::read(&mut logs);
+    // JSON escapes by itself; that it can be made is what is looked at.
+    serde_json::to_vec(&report).expect("a report is JSON");
+    html::page(&report);
+    prometheus::metrics(&report);
+    [human::summary(&report), kernel_log(&logs)]
+}
+
 fn collect(args: &PanicArgs) -> Result<Logs> {
     let mut logs = Logs::default();
     if args.places.is_empty() {
