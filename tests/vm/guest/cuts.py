@@ -62,7 +62,7 @@ class Log:
                 at += size
 
 
-def cut(kind, disk, log, prepare, cases, options="defaults"):
+def cut(kind, disk, log, prepare, cases, options="defaults", finish=lambda: None):
     """Each of `cases` is a name, what is done, and the question that a cut at its end must not change the answer to."""
     run("modprobe", "-a", "dm-log-writes", "loop")
     size = int(subprocess.check_output(("blockdev", "--getsz", f"/dev/{disk}")))
@@ -73,6 +73,7 @@ def cut(kind, disk, log, prepare, cases, options="defaults"):
     for name, step, _ in cases:
         step()
         run("dmsetup", "message", "logged", "0", f"mark {name.replace(' ', '_')}")
+    finish()
     run("umount", MNT)
     run("dmsetup", "remove", "logged")
     found = judge(kind, size, f"/dev/{log}", {name.replace(" ", "_"): check for name, _, check in cases}, options)
