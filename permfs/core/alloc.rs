@@ -23,6 +23,7 @@ use kernel::{
 mod counters;
 #[cfg(all(test, loom))]
 mod loom;
+mod lost;
 mod report;
 mod ring;
 mod shard;
@@ -194,35 +195,6 @@ impl Allocator {
         self.shard(shard).is_some_and(|s| s.map().is_some())
     }
 
-    /// Gives `shard` up, because its bitmap or its place in the summary cannot be read or believed: from
-    /// now on nothing is allocated there, what is freed there stays lost to this mount, and its free
-    /// blocks do not count. What was promised of them can be missing.
-    ///
-    /// The caller serialises this with allocations and frees. Returns whether it is news.
-    pub fn lose(&self, shard: u64) -> bool {
-        let Some((free, crossed)) = self.shard(shard).and_then(Shard::lose) else {
-            return false;
-        };
-        self.lost.fetch_add(1u64, Relaxed);
-        let counters = self.sink.counters();
-        counters.free_blocks.fetch_sub(u64::from(free), Relaxed);
-        self.space.force(free.into());
-        if crossed {
-            self.crossed(shard, Crossed::Below(0));
-        }
-        true
-    }
-
-    /// Whether `shard` was given up.
-    pub fn is_lost(&self, shard: u64) -> bool {
-        self.shard(shard).is_some_and(Shard::is_lost)
-    }
-
-    /// Shards that were given up.
-    pub fn lost_shards(&self) -> u64 {
-        self.lost.load(Relaxed)
-    }
-
     /// Takes up to `want` contiguous blocks for file data, at `goal` or near it; 0 means anywhere.
     pub fn alloc(&self, goal: u64, want: u32) -> Result<Run, Refused> {
         self.alloc_class(goal, want, Class::Data)
@@ -371,7 +343,7 @@ impl Allocator {
     }
 
     /// Calls `f` for the part of a run in each shard. `EINVAL` if the run is empty or not within the
-    /// volume, `ENODATA` if a shard of it is not loaded, `EIO` if one is lost.
+    /// volume, `ENODATA` if a shard of it is not loaded or lost.
     fn spans(
         &self,
         start: u64,
@@ -387,9 +359,6 @@ impl Allocator {
             let s = at / SHARD_BLOCKS;
             let stop = end.min((s + 1) * SHARD_BLOCKS);
             let shard = self.shard(s).ok_or(EINVAL)?;
-            if shard.is_lost() {
-                return Err(EIO);
-            }
             let map = shard.map().ok_or(ENODATA)?;
             // Lossless: within one shard.
             let span = Span {
@@ -407,8 +376,7 @@ impl Allocator {
     /// Blocks that are free already, or belong to the format, are counted and reported, and then
     /// nothing is freed. Only when two CPUs free the same block at once may the rest of its run be freed.
     ///
-    /// Errors: `EFSCORRUPTED` as above, `EINVAL` out of range, `ENODATA` if a shard is not loaded, `EIO` if
-    /// one is lost.
+    /// Errors: `EFSCORRUPTED` as above, `EINVAL` out of range, `ENODATA` if a shard is not loaded or lost.
     pub fn free(&self, start: u64, len: u32) -> Result {
         self.spans(start, len, |s, _, map, span| {
             let (free, first) = map.free_in(span);
@@ -484,12 +452,6 @@ impl Allocator {
         }
         self.promised(blocks, 0);
         Ok(())
-    }
-
-    /// Makes a promise again that was kept with blocks of a shard that turns out to be lost.
-    pub(crate) fn promise_again(&self, blocks: u64) {
-        self.space.force(blocks);
-        self.promised(blocks, 0);
     }
 
     /// Takes back a promise that was not used.

@@ -259,8 +259,10 @@ impl Shard {
         })
     }
 
+    /// The bitmap, if it was loaded and the shard is not lost.
     pub(super) fn map(&self) -> Option<&Map> {
-        self.map.as_ref().map(|map| &**map)
+        let map = self.map.as_ref().filter(|_| !self.is_lost());
+        map.map(|map| &**map)
     }
 
     /// Free blocks; none in a shard that is lost.
