@@ -160,6 +160,12 @@ impl Engine {
         self.commit_through(epoch)
     }
 
+    /// Waits for the commit or checkpoint that is under way, if there is one, and for its discards.
+    pub(crate) fn wait_for_commit(&self) -> Result {
+        drop(self.commit.lock()?);
+        Ok(())
+    }
+
     /// Closes the running epoch and writes it. `commit` is held.
     fn commit_running(&self) -> Result {
         let sealed = {

@@ -8,6 +8,7 @@
 //! against each other: a block is found in exactly one of them.
 
 use crate::{
+    engine::VolumeGuard,
     inode::{self, FileState},
     mount::Mount,
     PermFs,
@@ -134,14 +135,27 @@ impl Op<'_> {
         })
     }
 
+    /// Asks the volume for blocks. What it frees by itself it has tried before it refuses; blocks that
+    /// a commit has freed and is discarding are the committer's until it is done, so then once more.
+    fn ask_for_space<T>(&self, ask: impl Fn(&mut VolumeGuard<'_>) -> Result<T>) -> Result<T> {
+        let engine = self.mount.engine();
+        let first = ask(&mut engine.volume()?);
+        match first {
+            Err(e) if e == ENOSPC => {
+                engine.wait_for_commit()?;
+                ask(&mut engine.volume()?)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Promises space for a hole that is about to be written through the page cache.
     fn delay(&mut self, hole: Mapping) -> Result<Mapping> {
         let (first, len) = (hole.offset / BLOCK, hole.len / BLOCK);
-        let volume = self.mount.engine().volume()?;
-        volume.reserve_space(len)?;
+        self.ask_for_space(|volume| volume.reserve_space(len))?;
         // The range was a hole in both maps, so every block of it is new; on an error none is in.
         if let Err(e) = self.state.map.delay(first, len) {
-            volume.unreserve_space(len);
+            self.mount.engine().volume()?.unreserve_space(len);
             return Err(e);
         }
         Ok(self.mapping(first, len, MapKind::Delalloc, MapFlags::NEW))
@@ -160,9 +174,11 @@ impl Op<'_> {
     fn choose(&mut self, want: Blocks, promised: bool) -> Result<Mapping> {
         let logical = u32::try_from(want.first).map_err(|_| EFBIG)?;
         let len = u32::try_from(want.len().min(CHOOSE_MAX)).map_err(|_| EFBIG)?;
-        let mut volume = self.mount.engine().volume()?;
-        let (phys, len) = volume.reserve_extent(self.inode.ino(), logical, len, promised)?;
+        let ino = self.inode.ino();
+        let (phys, len) =
+            self.ask_for_space(|volume| volume.reserve_extent(ino, logical, len, promised))?;
         if let Err(e) = self.state.map.choose(want.first, u64::from(len), phys) {
+            let mut volume = self.mount.engine().volume()?;
             // As it was: the blocks go back and, if they had kept a promise, it is made again.
             volume.release_extent(phys, len);
             if promised {
@@ -170,7 +186,6 @@ impl Op<'_> {
             }
             return Err(e);
         }
-        drop(volume);
         self.inode.data().blocks_moved();
         Ok(self.mapping(
             want.first,

@@ -241,7 +241,7 @@ impl<D: BlockDevice> Store<D> {
     }
 
     /// Makes what was freed so far free for reuse, as far as it can be. Returns whether there was any.
-    fn reclaim(&mut self) -> Result<bool> {
+    pub fn reclaim(&mut self) -> Result<bool> {
         let pending = !self.epoch.frees.is_empty() || self.in_flight.is_some();
         if pending {
             self.commit()?;

@@ -241,12 +241,19 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
-    /// Promises `blocks` blocks to data in memory. Errors: `ENOSPC`.
-    pub fn reserve_space(&self, blocks: u64) -> Result {
+    /// Promises `blocks` blocks to data in memory. Errors: `ENOSPC`, `EROFS`, those of a commit.
+    ///
+    /// What was freed comes back with a commit; `ENOSPC` only after that has been tried.
+    pub fn reserve_space(&mut self, blocks: u64) -> Result {
         if self.read_only {
             return Err(EROFS);
         }
-        self.store.allocator().reserve(blocks)
+        match self.store.allocator().reserve(blocks) {
+            Err(e) if e == ENOSPC && self.store.reclaim()? => {
+                self.store.allocator().reserve(blocks)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Takes a promise back.

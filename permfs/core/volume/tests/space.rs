@@ -3,7 +3,11 @@
 //! A full volume.
 
 use super::rig::*;
-use crate::{format::ROOT_INO, inode::S_IFREG, volume::Volume};
+use crate::{
+    format::ROOT_INO,
+    inode::S_IFREG,
+    volume::{RenameFlags, Volume},
+};
 use kernel::prelude::*;
 
 /// Writes single blocks, scattered, until there is no more; says how many.
@@ -76,5 +80,63 @@ fn promises_are_kept_when_others_fill_the_volume() {
         done += len;
     }
     assert_eq!(v.iget(g).unwrap().attr.blocks, 50);
+    commit_and_check(&mut v);
+}
+
+#[test]
+fn what_was_freed_can_be_promised_at_once() {
+    let mut v = mount(&format(1024));
+    let f = file(&mut v, ROOT_INO, b"f");
+    let before = v.statfs().blocks_available;
+    fill(&mut v, f);
+    v.sync().unwrap();
+    assert!(v.reserve_space(1) == Err(ENOSPC));
+    v.truncate(f, 0, at(5)).unwrap();
+    // All of it, but for what little the map of an empty file may still hold.
+    v.reserve_space(before - 8).unwrap();
+    v.unreserve_space(before - 8);
+    fill(&mut v, f);
+    v.sync().unwrap();
+    let gone = v.unlink(ROOT_INO, b"f", at(6)).unwrap();
+    v.evict(gone.ino).unwrap();
+    v.reserve_space(before - 8).unwrap();
+    commit_and_check(&mut v);
+}
+
+#[test]
+fn a_full_volume_takes_renames_over_names() {
+    let mut v = mount(&format(1024));
+    let (d, e) = (mkdir(&mut v, ROOT_INO, b"d"), mkdir(&mut v, ROOT_INO, b"e"));
+    for dir in [d, e] {
+        for i in 0..20 {
+            file(&mut v, dir, format!("{i:0200}").as_bytes());
+        }
+    }
+    let f = file(&mut v, ROOT_INO, b"f");
+    fill(&mut v, f);
+    let mut i = 0;
+    while symlink(&mut v, ROOT_INO, format!("{i}").as_bytes(), &[b't'; 4000]).is_ok() {
+        i += 1;
+    }
+    let plain = RenameFlags::default();
+    let long = format!("{:0200}", 0);
+    let refused = v.rename(d, long.as_bytes(), e, b"new", plain, at(7));
+    assert_eq!(refused.err(), Some(ENOSPC));
+    let swap = RenameFlags {
+        exchange: true,
+        ..plain
+    };
+    v.rename(d, long.as_bytes(), ROOT_INO, b"0", swap, at(7))
+        .unwrap();
+    for i in 0..20 {
+        let name = format!("{i:0200}");
+        let gone = v
+            .rename(d, name.as_bytes(), e, name.as_bytes(), plain, at(7))
+            .unwrap();
+        // Somebody has it open: nothing is given back meanwhile.
+        assert!(gone.replaced.is_some());
+    }
+    v.rmdir(ROOT_INO, b"d", at(8)).unwrap();
+    v.truncate(f, 5000, at(9)).unwrap();
     commit_and_check(&mut v);
 }
