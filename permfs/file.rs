@@ -84,6 +84,13 @@ impl FileOperations for PermFs {
         inode::commit(inode)
     }
 
+    fn release(inode: &Inode<Self>, _file: &File<Self>) {
+        // What an error of this writeback was, fsync tells.
+        if inode.data().take_emptied() {
+            let _ = inode.start_writeback();
+        }
+    }
+
     fn ioctl(_file: &File<Self>, inode: &Inode<Self>, cmd: u32, arg: usize) -> Result<isize> {
         ioctl::ioctl(inode.super_block(), cmd, arg)
     }

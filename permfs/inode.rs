@@ -7,7 +7,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         Mutex, MutexGuard,
     },
 };
@@ -31,6 +31,8 @@ pub(crate) struct InodeData {
     epoch: Atomic<u64>,
     /// Counts changes of where the file's blocks are, for iomap's cached mappings.
     sequence: Atomic<u64>,
+    /// The file was cut to nothing and not closed since: what is written now replaces what it had.
+    emptied: Atomic<bool>,
 }
 
 /// State of a file that its lock serialises: writers, writeback and its completion.
@@ -53,6 +55,7 @@ impl InodeData {
             }, "permfs::file"),
             epoch: Atomic::new(0),
             sequence: Atomic::new(0),
+            emptied: Atomic::new(false),
         })
     }
 
@@ -61,6 +64,16 @@ impl InodeData {
     pub(crate) fn state(self: Pin<&Self>) -> NoFsGuard<MutexGuard<'_, FileState>> {
         let scope = NoFs::enter();
         scope.with(self.get_ref().state.lock())
+    }
+
+    /// The file was cut to nothing.
+    pub(crate) fn note_emptied(&self) {
+        self.emptied.store(true, Relaxed);
+    }
+
+    /// Whether the file was cut to nothing since the last call.
+    pub(crate) fn take_emptied(&self) -> bool {
+        self.emptied.load(Relaxed) && self.emptied.xchg(false, Relaxed)
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -233,6 +233,11 @@ impl InodeOperations for PermFs {
         };
         let changed: [Option<&Inode<Self>>; 4] =
             [Some(r.old_dir), Some(r.new_dir), Some(r.inode), r.target];
+        // A program that replaces a file by rename means old or new contents, though it has not asked for
+        // them to be durable: without this the name would be, long before the data. As in ext4.
+        if r.target.is_some() && !r.exchange && r.inode.is_reg() {
+            let _ = r.inode.start_writeback();
+        }
         let mut volume = mount.engine().volume()?;
         let outcome = volume.rename(
             r.old_dir.ino(),
@@ -306,6 +311,9 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
         inode.truncate_page(size, &guard)?;
         // Waits for writeback behind the new end, so no completion for it can come any more.
         inode.truncate_setsize(size, &guard);
+    }
+    if size == 0 {
+        inode.data().note_emptied();
     }
     let outcome = log_size(inode, &mount, old, size);
     if outcome.is_err() && inode.data().state().disk_size != size {

@@ -116,6 +116,11 @@ pub trait FileOperations: FileSystem {
     fn open(_inode: &Inode<Self>, _file: &File<Self>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// The last reference to an open file is gone. Nobody hears of an error. Optional.
+    fn release(_inode: &Inode<Self>, _file: &File<Self>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// Where entries of a directory go (`struct dir_context`).

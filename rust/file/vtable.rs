@@ -22,6 +22,11 @@ impl<T: Complete> VTable<T> {
     const COMMON: bindings::file_operations = bindings::file_operations {
         owner: this_module::<<T as crate::fs::FileSystem>::OwnerModule>().as_ptr(),
         open: Some(Self::open),
+        release: if T::HAS_RELEASE {
+            Some(Self::release)
+        } else {
+            None
+        },
         fsync: if T::HAS_FSYNC {
             Some(Self::fsync)
         } else {
@@ -90,6 +95,17 @@ impl<T: Complete> VTable<T> {
             }
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a file of this filesystem whose `open` has succeeded, when nobody has it
+    /// any more.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: By the contract. `__fput` drops the path, and with it the inode, after this returns.
+        let (inode, file) = unsafe { (Inode::<T>::from_raw(inode), File::<T>::from_raw(file)) };
+        T::release(inode, file);
+        0
     }
 
     /// # Safety
