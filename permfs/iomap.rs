@@ -287,6 +287,20 @@ pub(crate) fn forget_behind(inode: &Inode<PermFs>, size: u64) -> Result {
     locked(inode, |mut op| op.forget(blocks))
 }
 
+/// Bytes from `pos` to the end of their block were zeroed in the page cache, `pos` being the file's end or
+/// about to become it. Puts the zeroes on the device, so that a size behind them cannot be durable before
+/// they are (TAIL). Where the device has nothing of the block yet, there is nothing to come back.
+pub(crate) fn write_tail(inode: &Inode<PermFs>, pos: u64) -> Result {
+    if pos % BLOCK == 0 {
+        return Ok(());
+    }
+    let found = locked(inode, |mut op| op.find(Blocks::touching(pos, 1)))?;
+    match found.kind {
+        MapKind::Mapped(_) => inode.write_and_wait_range(pos, pos),
+        _ => Ok(()),
+    }
+}
+
 /// New blocks read as zeroes: the device still has there what was in them before.
 fn to_read(found: Mapping) -> Mapping {
     match found.kind {
@@ -378,6 +392,10 @@ impl IomapOperations for PermFs {
             None => op.settle(pos, len),
             Some(_) => op.forget_failed(pos, len),
         })
+    }
+
+    fn eof_zeroed(inode: &Inode<Self>, size: u64) -> Result {
+        write_tail(inode, size)
     }
 
     fn submit_io(sb: &SuperBlock<Self>, _io: Io) -> Result {

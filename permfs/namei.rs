@@ -305,10 +305,12 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
         // The tail of the old last block becomes visible: it must be zero, in memory and, before the
         // larger size can be durable, on the device.
         inode.truncate_page(old, &guard)?;
-        inode.write_and_wait_range(old, old)?;
+        iomap::write_tail(inode, old)?;
         inode.truncate_setsize(size, &guard);
     } else {
         inode.truncate_page(size, &guard)?;
+        // Before the cut is logged: when it is durable, the zeroes are, and later growth is free to come.
+        iomap::write_tail(inode, size)?;
         // Waits for writeback behind the new end, so no completion for it can come any more.
         inode.truncate_setsize(size, &guard);
     }

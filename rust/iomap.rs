@@ -232,6 +232,14 @@ pub trait IomapOperations: FileSystem {
     /// NOFS.
     fn direct_done(inode: &Inode<Self>, pos: u64, len: u64, error: Option<Error>) -> Result;
 
+    /// A write is about to begin behind the end of the file: bytes from `size`, the end, to that of its
+    /// block were zeroed in the page cache. They must be on the device before a size behind them can be
+    /// durable, or what was there before comes to light in a crash. `i_rwsem` and `invalidate_lock` are
+    /// held exclusively. Optional.
+    fn eof_zeroed(_inode: &Inode<Self>, _size: u64) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Called before each bio with file data is submitted; an error refuses it. Must neither sleep
     /// nor take a lock. Optional.
     fn submit_io(_sb: &SuperBlock<Self>, _io: Io) -> Result {

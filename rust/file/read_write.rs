@@ -102,7 +102,11 @@ unsafe fn zero_eof<T: Complete>(inode: *mut bindings::inode, pos: i64) -> Result
         .checked_next_multiple_of(unit)
         .map_or(pos, |end| end.min(pos));
     let guard = inode.lock_invalidate();
-    inode.zero_range(size, end - size, &guard)
+    inode.zero_range(size, end - size, &guard)?;
+    if T::HAS_EOF_ZEROED && end > size {
+        T::eof_zeroed(&inode, size)?;
+    }
+    Ok(())
 }
 
 /// # Safety
