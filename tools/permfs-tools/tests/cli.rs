@@ -122,7 +122,7 @@ fn a_volume_is_made_checked_and_shown() {
         (&1.into(), &1.into())
     );
     let free = info["free_blocks"].as_u64().expect("a number");
-    assert_eq!(free, 65536 - (3 + 1 + 1 + 1024 + 128) - 2 * 2 - 1);
+    assert_eq!(free, 65536 - (3 + 1 + 2 + 1024 + 128) - 2 * 2 - 1);
     let shown = stdout(&run(PERMFS, &["info", &image]));
     assert!(shown.contains("März") && shown.contains("clean"));
 }

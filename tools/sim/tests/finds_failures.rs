@@ -21,13 +21,14 @@ fn try_out(lie: Lie, fault: Fault, states: u64) -> Outcome {
     simulate(&plan, states, 2, |_| (), |_| ())
 }
 
-/// Fails unless a crash state, and not only a workload by itself, was found wrong.
-fn must_be_found(outcome: &Outcome, why: &str) {
+/// Fails unless a crash state, and not only a workload by itself, was found wrong, for one of these reasons.
+fn must_be_found(outcome: &Outcome, reasons: &[&str]) {
+    let is_one = |why: &str| reasons.iter().any(|reason| why.contains(reason));
     let found = outcome
         .failures
         .iter()
-        .find(|f| f.state.is_some() && f.why.contains(why));
-    assert!(found.is_some(), "no state with \"{why}\" in {outcome:#?}");
+        .find(|f| f.state.is_some() && is_one(&f.why));
+    assert!(found.is_some(), "no state with {reasons:?} in {outcome:#?}");
 }
 
 #[test]
@@ -40,37 +41,44 @@ fn an_honest_disk_under_an_honest_module_survives() {
 #[test]
 fn a_disk_that_ignores_flushes_is_found_out() {
     let outcome = try_out(Lie::Flush, Fault::None, 20_000);
-    must_be_found(&outcome, "acknowledged changes are lost");
+    // A record is there and the one before it is not: the mount says so itself.
+    must_be_found(
+        &outcome,
+        &["acknowledged changes are lost", "the log is damaged"],
+    );
 }
 
 #[test]
 fn a_disk_that_ignores_fua_is_found_out() {
     let outcome = try_out(Lie::Fua, Fault::None, 20_000);
-    must_be_found(&outcome, "acknowledged changes are lost");
+    must_be_found(
+        &outcome,
+        &["acknowledged changes are lost", "the log is damaged"],
+    );
 }
 
 #[test]
 fn data_that_nobody_counts_for_the_next_flush_is_missed() {
     let outcome = try_out(Lie::None, Fault::DataNotCounted, 20_000);
-    must_be_found(&outcome, "not of write");
+    must_be_found(&outcome, &["not of write"]);
 }
 
 #[test]
 fn a_failed_flush_that_is_forgotten_is_found_out() {
-    let outcome = try_out(Lie::None, Fault::FailedFlushForgotten, 20_000);
-    must_be_found(&outcome, "not of write");
+    let outcome = try_out(Lie::None, Fault::FailedFlushForgotten, 60_000);
+    must_be_found(&outcome, &["not of write"]);
 }
 
 #[test]
 fn blocks_mapped_before_their_data_is_there_are_found() {
     let outcome = try_out(Lie::None, Fault::MapBeforeData, 20_000);
-    must_be_found(&outcome, "not of write");
+    must_be_found(&outcome, &["not of write"]);
 }
 
 #[test]
 fn blocks_reused_before_the_epoch_that_freed_them_are_found() {
     let outcome = try_out(Lie::None, Fault::EarlyReuse, 60_000);
-    must_be_found(&outcome, "not of write");
+    must_be_found(&outcome, &["not of write"]);
 }
 
 #[test]
