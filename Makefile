@@ -105,6 +105,10 @@ test-host: ## unit, property, loom, simulator and lint tests
 test-vm: vm-ready tools panicker debug-modules ## scenarios in the stock kernel, and in the debug kernel if it is there
 	@scripts/vm-test $(T)
 
+.PHONY: differential
+differential: vm-ready ## the same system calls on PermFS, ext4 and XFS, compared (STEPS=, SEED=)
+	@STEPS=$(or $(STEPS),20000) SEED=$(or $(SEED),1) bash tests/vm/the-same-calls-do-the-same-on-ext4-and-xfs.sh
+
 .PHONY: sim
 sim: ## crash simulator (STATES=, SEED=)
 	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(STATES) $(if $(SEED),--seed $(SEED))
