@@ -93,17 +93,16 @@ panic-times: vm-ready tools ## ROUNDS panics of each class of devices: how long 
 	@scripts/panic-times $(ROUNDS)
 
 .PHONY: test
-test: ## every test
-	@$(MAKE) --no-print-directory test-host
-	@$(MAKE) --no-print-directory test-vm
+test: ## every test (T=word: those with the word in their names)
+	@scripts/test '$(T)'
 
 .PHONY: test-host
 test-host: ## unit, property, loom, simulator and lint tests
-	@scripts/test-host $(T)
+	@scripts/test-host '$(T)'
 
 .PHONY: test-vm
 test-vm: vm-ready tools panicker debug-modules ## scenarios in the stock kernel, and in the debug kernel if it is there
-	@scripts/vm-test $(T)
+	@scripts/vm-test '$(T)'
 
 .PHONY: differential
 differential: vm-ready ## the same system calls on PermFS, ext4 and XFS, compared (STEPS=, SEED=)
