@@ -12,12 +12,12 @@ use permfs_sim::{
 const SEED: u64 = 20;
 
 fn try_out(lie: Lie, fault: Fault, states: u64) -> Outcome {
+    try_seed(SEED, lie, fault, states)
+}
+
+fn try_seed(seed: u64, lie: Lie, fault: Fault, states: u64) -> Outcome {
     quiet_panics();
-    let plan = Plan {
-        seed: SEED,
-        lie,
-        fault,
-    };
+    let plan = Plan { seed, lie, fault };
     simulate(&plan, states, 2, |_| (), |_| ())
 }
 
@@ -65,7 +65,8 @@ fn data_that_nobody_counts_for_the_next_flush_is_missed() {
 
 #[test]
 fn a_failed_flush_that_is_forgotten_is_found_out() {
-    let outcome = try_out(Lie::None, Fault::FailedFlushForgotten, 60_000);
+    // Few workloads have a flush fail that something depends on: this seed has one.
+    let outcome = try_seed(22, Lie::None, Fault::FailedFlushForgotten, 20_000);
     must_be_found(&outcome, &["not of write"]);
 }
 
