@@ -184,18 +184,19 @@ impl FileSystem for PermFs {
 
     fn reconfigure(sb: &SuperBlock<Self>, fc: &FsContext, options: &mut Options) -> Result {
         let mount = sb.data();
-        if fc.is_read_only() && !sb.is_read_only() {
+        let read_only = fc.leaves_read_only(sb);
+        if read_only && !sb.is_read_only() {
             // The VFS has written all files back.
             mount.commit(sb)?;
             mount.engine().volume()?.remount_ro()?;
             #[cfg(permfs_panic)]
             mount.close_lane();
-        } else if !fc.is_read_only() && sb.is_read_only() && mount.policy().has_failed() {
+        } else if !read_only && sb.is_read_only() && mount.policy().has_failed() {
             fc.error(fmt!(
                 "the volume became read-only because of an error: unmount it, run fsck.permfs, mount it again"
             ));
             return Err(EROFS);
-        } else if !fc.is_read_only() && sb.is_read_only() {
+        } else if !read_only && sb.is_read_only() {
             let mut volume = mount.engine().volume()?;
             let outcome = volume.remount_rw();
             outcome.map_err(|e| refused(fc, sb.id(), &e))?;

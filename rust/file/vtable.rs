@@ -42,6 +42,8 @@ impl<T: Complete> VTable<T> {
         } else {
             None
         },
+        // Without it there are no leases.
+        setlease: Some(bindings::generic_setlease),
         ..pin_init::zeroed()
     };
 

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h)
 
-use super::{param, Complete};
+use super::{param, Complete, FileSystem};
 use crate::{
     bindings,
     super_block::{self, SuperBlock},
@@ -29,11 +29,24 @@ impl FsContext {
         unsafe { &*fc.cast() }
     }
 
-    /// Whether a read-only super block is asked for.
+    /// Whether a read-only super block is asked for. For a new one: see [`Self::leaves_read_only`].
     pub fn is_read_only(&self) -> bool {
         // SAFETY: By the type invariant; the field is stable while a callback runs.
         let flags = unsafe { (*self.0.get()).sb_flags };
         flags as usize & bindings::VFS_CONST_SB_RDONLY != 0
+    }
+
+    /// Whether the super block `sb` is read-only after this reconfiguration: what was asked for, or, where
+    /// nothing was (`fspick()` without `ro` or `rw`), what it is now. Only flags in `sb_flags_mask` change
+    /// (`reconfigure_super()`).
+    pub fn leaves_read_only<T: FileSystem>(&self, sb: &SuperBlock<T>) -> bool {
+        // SAFETY: By the type invariant; the field is stable while a callback runs.
+        let mask = unsafe { (*self.0.get()).sb_flags_mask };
+        if mask as usize & bindings::VFS_CONST_SB_RDONLY != 0 {
+            self.is_read_only()
+        } else {
+            sb.is_read_only()
+        }
     }
 
     fn log(&self, format: &'static CStr, args: fmt::Arguments<'_>, level: u8) {
