@@ -48,7 +48,7 @@ impl<T: Complete> VTable<T> {
     };
 
     const DIR: bindings::file_operations = bindings::file_operations {
-        llseek: Some(bindings::generic_file_llseek),
+        llseek: Some(Self::dir_llseek),
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(Self::iterate_shared),
         ..Self::COMMON
@@ -161,6 +161,18 @@ impl<T: Complete> VTable<T> {
             T::iterate_shared(file, &dir, ctx)?;
             Ok(0)
         })
+    }
+
+    /// Positions in a directory are the filesystem's own, up to `i64::MAX`, which is the end: they have nothing
+    /// to do with how large a file may be, which bounds `generic_file_llseek()`.
+    ///
+    /// # Safety
+    ///
+    /// Called by the VFS for an open directory of this filesystem.
+    unsafe extern "C" fn dir_llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
+        // SAFETY: `vfs_llseek()` and `ksys_lseek()` hold a reference on the file while they call this; the
+        // function takes no lock but the file's own for its position.
+        unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, i64::MAX) }
     }
 
     /// # Safety

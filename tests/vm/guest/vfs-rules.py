@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-SYS_FSCONFIG, SYS_FSPICK = 431, 433
+SYS_GETDENTS64, SYS_FSCONFIG, SYS_FSPICK = 217, 431, 433
 FSCONFIG_CMD_RECONFIGURE = 7
 AT_FDCWD = -100
 DEVICE, FOLDER = sys.argv[1:]
@@ -60,6 +60,78 @@ def leases():
     os.close(fd)
 
 
+class Handle(ctypes.Structure):
+    """struct file_handle"""
+    _fields_ = [("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("handle", ctypes.c_ubyte * 128)]
+
+
+def handle_of(path):
+    handle, mount = Handle(bytes=128), ctypes.c_int()
+    if LIBC.name_to_handle_at(AT_FDCWD, path.encode(), ctypes.byref(handle), ctypes.byref(mount), 0) != 0:
+        raise OSError(ctypes.get_errno(), "name_to_handle_at")
+    return handle
+
+
+def opened_by(handle):
+    """What the file holds, or why it cannot be opened."""
+    folder = os.open(FOLDER, os.O_RDONLY)
+    fd = LIBC.open_by_handle_at(folder, ctypes.byref(handle), os.O_RDONLY)
+    os.close(folder)
+    if fd < 0:
+        return errno.errorcode[ctypes.get_errno()]
+    with open(fd) as f:
+        return f.read()
+
+
+def handles():
+    path = os.path.join(FOLDER, "handled")
+    with open(path, "w") as f:
+        f.write("kept")
+    handle = handle_of(path)
+    fd = os.open(path, os.O_RDONLY)
+    os.unlink(path)
+    holds("a file without a name that is open is opened by its handle", opened_by(handle) == "kept")
+    os.close(fd)
+    holds("and is gone with the last who had it open", opened_by(handle) == "ESTALE")
+
+
+def entries(fd):
+    """Names and positions behind them, from where the folder's descriptor stands."""
+    buffer, found = ctypes.create_string_buffer(1 << 15), []
+    while (n := LIBC.syscall(SYS_GETDENTS64, fd, buffer, len(buffer))) > 0:
+        at = 0
+        while at < n:
+            position = int.from_bytes(buffer.raw[at + 8:at + 16], "little", signed=True)
+            length = int.from_bytes(buffer.raw[at + 16:at + 18], "little")
+            found.append((buffer.raw[at + 19:at + length].split(b"\0")[0], position))
+            at += length
+    assert n == 0, os.strerror(ctypes.get_errno())
+    return found
+
+
+def positions():
+    folder = os.path.join(FOLDER, "folder")
+    os.mkdir(folder)
+    for n in range(300):
+        with open(os.path.join(folder, f"entry {n}"), "w"):
+            pass
+    fd = os.open(folder, os.O_RDONLY)
+    everything, refused, wrong = entries(fd), 0, 0
+    for n, (_, position) in enumerate(everything[::7]):
+        try:
+            os.lseek(fd, position, os.SEEK_SET)
+        except OSError:
+            refused += 1
+            continue
+        wrong += entries(fd) != everything[7 * n + 1:]
+    holds(f"a folder's positions can be sought ({refused} refused, {wrong} wrong)", not refused and not wrong)
+    os.lseek(fd, 0, os.SEEK_END)
+    holds("at the end there is nothing", entries(fd) == [])
+    os.lseek(fd, 0, os.SEEK_SET)
+    holds("and at the start everything", entries(fd) == everything)
+    os.close(fd)
+
+
 def writes():
     with open(f"/sys/block/{os.path.basename(DEVICE)}/stat") as f:
         return int(f.read().split()[4])
@@ -98,5 +170,7 @@ def reconfiguring():
 
 
 leases()
+handles()
+positions()
 reconfiguring()
 sys.exit(failed > 0)
