@@ -110,7 +110,8 @@ pub(crate) fn time(t: Timespec) -> Time {
     }
 }
 
-/// Finds inode `ino` in the cache, or reads it. Errors: `ESTALE` if there is none.
+/// Finds inode `ino` in the cache, or reads it. Errors: `ESTALE` if there is none, or if it has no name and
+/// nobody has it open: then it is only there to be freed.
 pub(crate) fn iget(sb: &SuperBlock<PermFs>, ino: u64) -> Result<IRef<'_, PermFs>> {
     match sb.iget_locked(ino)? {
         Lookup::Cached(inode) => Ok(inode),
@@ -118,6 +119,9 @@ pub(crate) fn iget(sb: &SuperBlock<PermFs>, ino: u64) -> Result<IRef<'_, PermFs>
             let mount = sb.data();
             let mut volume = mount.engine().volume()?;
             let record = volume.iget(ino)?;
+            if record.attr.nlink == 0 {
+                return Err(ESTALE);
+            }
             // Its last change may not be durable yet: an fsync must not take it for one that is.
             inode.data().changed_in(&mut volume);
             if record.is_symlink() {

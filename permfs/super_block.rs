@@ -334,8 +334,8 @@ impl SuperOperations for PermFs {
         generation: u32,
     ) -> Result<IRef<'a, Self>> {
         let inode = inode::iget(sb, ino)?;
-        // An inode without a name is only there for those who have it open.
-        if inode.generation() != generation || inode.nlink() == 0 {
+        // One without a name that somebody has open can be opened again.
+        if inode.generation() != generation {
             return Err(ESTALE);
         }
         Ok(inode)
