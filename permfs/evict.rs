@@ -12,10 +12,14 @@ pub(crate) fn evict(inode: &Inode<PermFs>) {
     iomap::forget_all(inode);
     if inode.nlink() == 0 && !sb.is_read_only() {
         let _write = sb.start_intwrite();
-        let outcome = mount
-            .engine()
-            .volume()
-            .and_then(|mut volume| volume.evict(inode.ino()));
+        // Step by step: a large file takes many, and whoever waits for the volume has it in between.
+        let step = || mount.engine().volume()?.evict_step(inode.ino());
+        let outcome = loop {
+            match step() {
+                Ok(false) => continue,
+                outcome => break outcome,
+            }
+        };
         // Nobody is left to tell: the volume's error policy is all. The orphan tree still has the
         // inode, so the next mount tries again.
         let _ = mount.check(sb, outcome);

@@ -335,10 +335,18 @@ fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result
     let data = inode.data();
     let mut state = data.state();
     let mut volume = mount.engine().volume()?;
-    let outcome = volume.truncate(inode.ino(), size, now);
+    let mut outcome = volume.begin_truncate(inode.ino(), size, now);
     data.changed_in(&mut volume);
-    let saved = volume.saved();
+    let mut saved = volume.saved();
     drop(volume);
+    // Step by step: a large file takes many, and whoever waits for the volume has it in between. The file's
+    // own state stays locked, and the orphan tree remembers what is left.
+    while let Ok(false) = outcome {
+        let mut volume = mount.engine().volume()?;
+        outcome = volume.truncate_step(inode.ino());
+        data.changed_in(&mut volume);
+        saved = volume.saved();
+    }
     data.blocks_moved();
     if let Some(Record { attr, .. }) = saved.get(inode.ino()) {
         inode::show_blocks(inode, attr.blocks);
@@ -348,5 +356,5 @@ fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result
         state.logged.ctime = attr.ctime;
         inode.set_mtime(inode::timespec(attr.mtime));
     }
-    outcome
+    outcome.map(drop)
 }

@@ -30,6 +30,15 @@ impl<D: BlockDevice> Volume<D> {
     /// On an error the size may be the new one and blocks behind it still be mapped: then they are
     /// freed before the file next grows, or at the next mount. Errors: `EFBIG`, `EISDIR`, `EINVAL`.
     pub fn truncate(&mut self, ino: u64, size: u64, now: Time) -> Result {
+        match self.begin_truncate(ino, size, now)? {
+            true => Ok(()),
+            false => self.finish_cut(ino),
+        }
+    }
+
+    /// The first operation of [`Volume::truncate`], with which the size is the new one; says whether it was the
+    /// only one. If not, [`Volume::truncate_step`] goes on: the caller may let others have the volume first.
+    pub fn begin_truncate(&mut self, ino: u64, size: u64, now: Time) -> Result<bool> {
         if size > FILE_SIZE_MAX {
             return Err(EFBIG);
         }
@@ -48,11 +57,19 @@ impl<D: BlockDevice> Volume<D> {
             }
             Ok(done)
         })?;
-        if done {
-            return Ok(());
+        if !done {
+            self.cutting.push(ino, GFP_KERNEL)?;
         }
-        self.cutting.push(ino, GFP_KERNEL)?;
-        self.finish_cut(ino)
+        Ok(done)
+    }
+
+    /// Goes on with a truncation of `ino`; says whether that is done. Errors as for [`Volume::truncate`].
+    pub fn truncate_step(&mut self, ino: u64) -> Result<bool> {
+        let done = self.change(|v| v.cut_some(ino))?;
+        if done {
+            self.cutting.retain(|i| *i != ino);
+        }
+        Ok(done)
     }
 
     /// Frees the inode `ino` that has no name, if nobody has it open any more.
@@ -60,9 +77,15 @@ impl<D: BlockDevice> Volume<D> {
     /// Errors: `ESTALE` if there is none, `EBUSY` if it has a name. After an error the next mount goes
     /// on.
     pub fn evict(&mut self, ino: u64) -> Result {
-        self.cutting.retain(|i| *i != ino);
-        while !self.change(|v| v.free_some(ino))? {}
+        while !self.evict_step(ino)? {}
         Ok(())
+    }
+
+    /// One operation of [`Volume::evict`]; says whether it was the last. The orphan tree remembers what is left,
+    /// so the caller may let others have the volume between two.
+    pub fn evict_step(&mut self, ino: u64) -> Result<bool> {
+        self.cutting.retain(|i| *i != ino);
+        self.change(|v| v.free_some(ino))
     }
 
     /// Goes on with a truncation of `ino` that an error has stopped.
@@ -70,8 +93,7 @@ impl<D: BlockDevice> Volume<D> {
         if !self.cutting.contains(&ino) && !self.cutting_unknown {
             return Ok(());
         }
-        while !self.change(|v| v.cut_some(ino))? {}
-        self.cutting.retain(|i| *i != ino);
+        while !self.truncate_step(ino)? {}
         Ok(())
     }
 

@@ -160,3 +160,48 @@ fn a_damaged_orphan_is_reported_and_bars_nothing() {
     assert_eq!(v.iget(g), Err(ESTALE));
     assert_eq!(v.iget(f).unwrap().attr.blocks, 3);
 }
+
+/// Between two steps the caller gives the volume's lock back: none may do more than a few runs of blocks, and
+/// whatever others do then, or a crash, must not matter.
+#[test]
+fn a_large_file_is_freed_and_cut_in_small_steps() {
+    let mut v = mount(&format(16384));
+    let (gone, cut) = (
+        scattered(&mut v, b"gone", 300),
+        scattered(&mut v, b"cut", 300),
+    );
+    v.sync().unwrap();
+    v.unlink(ROOT_INO, b"gone", at(2)).unwrap();
+    let blocks = |v: &mut Volume<Dev>, ino| v.iget(ino).map_or(0, |inode| inode.attr.blocks);
+    let mut left = 300;
+    let mut steps = 0;
+    while !v.evict_step(gone).unwrap() {
+        let now = blocks(&mut v, gone);
+        assert!(now < left && left - now <= 8, "{left} {now}");
+        (left, steps) = (now, steps + 1);
+        let other = file(
+            &mut v,
+            ROOT_INO,
+            format!("made meanwhile {steps}").as_bytes(),
+        );
+        write(&mut v, other, 0, 1).unwrap();
+    }
+    assert!(steps >= 300 / 8 - 1);
+    left = 300;
+    let mut done = v.begin_truncate(cut, 0, at(3)).unwrap();
+    while !done {
+        assert_eq!(v.iget(cut).unwrap().attr.size, 0);
+        let now = blocks(&mut v, cut);
+        assert!(now < left && left - now <= 8, "{left} {now}");
+        left = now;
+        if left < 100 {
+            // The lock was given back, and the power goes.
+            v = crash(v);
+            break;
+        }
+        v.sync().unwrap();
+        done = v.truncate_step(cut).unwrap();
+    }
+    assert_eq!(blocks(&mut v, cut), 0);
+    commit_and_check(&mut v);
+}
