@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # With debugfs' permfs/stall completions are withheld, on any disk: what is in flight at a panic is collected if the stall ends
 # within the drain's time, lost and said to be lost if it ends later, and the lane gives up if it outlasts the deadline.
+# alone: what the handler may take is judged, and a starved machine takes longer
 . "$(dirname "$0")/lib.sh"
 
 disks=(--disk "$(disk one 128M)" --nvme "$(disk two 128M)" --erst "$DIR/store" --module-params panic_deadline_ms=2000)

@@ -4,6 +4,7 @@
 # or has no room for a command, and where somebody else's request is on the NVMe poll queue, the lane refuses, says so and has
 # written nothing. One whose disk completes nothing is given up at the deadline, which the whole keeps; and the live one beside
 # them writes its record.
+# alone: what the handler may take is judged, and a starved machine takes longer
 . "$(dirname "$0")/lib.sh"
 
 for name in vda vdb vdc vdd sda sdb sdc nvme0n1; do

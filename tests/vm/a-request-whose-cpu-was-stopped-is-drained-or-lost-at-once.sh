@@ -3,6 +3,7 @@
 # A CPU is stopped in the middle of giving a request to its device. If it has put it into a virtio queue and not told the device,
 # the panic handler tells the device: the request is collected, and the lane, whose own request on that queue nobody would tell the
 # device of, writes its record. If the driver has not got the request yet, it is lost, and nobody waits for it.
+# alone: what the handler may take is judged, and a starved machine takes longer
 . "$(dirname "$0")/lib.sh"
 
 # stopped FUNCTION DISK WAY DRAIN [OPTIONS]: the panic, while a task writes to DISK and has come to FUNCTION. The lane's way must be
