@@ -22,7 +22,7 @@ mod vtable;
 
 pub use self::{
     attr::{Attr, Idmap, Kstat},
-    lock::{InvalidateGuard, InvalidateSharedGuard, Locked, Read, Write},
+    lock::{InvalidateGuard, Locked, Read, Write},
     new::{Lookup, New},
     ops::{InodeOperations, Rename},
 };
@@ -76,27 +76,6 @@ impl FileType {
     /// The `S_IFMT` bits.
     pub const fn mode(self) -> u16 {
         (self as u16) << 12
-    }
-}
-
-/// What became dirty in an inode (`I_DIRTY_*`).
-#[derive(Clone, Copy)]
-pub struct DirtyFlags(c_int);
-
-impl DirtyFlags {
-    pub(crate) fn from_raw(flags: c_int) -> Self {
-        Self(flags)
-    }
-
-    /// Only timestamps, and only in memory (`lazytime`): the inode need not be written for them
-    /// now.
-    pub fn is_time_only(self) -> bool {
-        self.0 == bindings::inode_state_flags_enum_I_DIRTY_TIME as c_int
-    }
-
-    /// Something that `fdatasync` must write.
-    pub fn is_datasync(self) -> bool {
-        self.0 & bindings::inode_state_flags_enum_I_DIRTY_DATASYNC as c_int != 0
     }
 }
 
@@ -226,14 +205,16 @@ impl<T: FileSystem> Inode<T> {
     /// Whether changes are to be durable when the call that makes them returns: mounted with `sync`, or
     /// `S_SYNC` (`IS_SYNC`).
     pub fn is_sync(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: `self` points at a live inode, whose super block lives as long; the macro reads a word of flags in
+        // each, which may change at any time.
         unsafe { bindings::vfs_helper_inode_is_sync(self.as_ptr()) }
     }
 
     /// The same for changes of names in a directory: mounted with `sync` or `dirsync`, or `S_SYNC` or
     /// `S_DIRSYNC` (`IS_DIRSYNC`).
     pub fn is_dirsync(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: `self` points at a live inode, whose super block lives as long; the macro reads a word of flags in
+        // each, which may change at any time.
         unsafe { bindings::vfs_helper_inode_is_dirsync(self.as_ptr()) }
     }
 
@@ -297,18 +278,6 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::vfs_helper_set_i_blocks(self.as_ptr(), sectors) };
     }
 
-    /// Adds to the space in use, in bytes.
-    pub fn add_bytes(&self, bytes: u64) {
-        // SAFETY: By the type invariant; takes `i_lock`.
-        unsafe { bindings::inode_add_bytes(self.as_ptr(), i64::try_from(bytes).unwrap_or(0)) };
-    }
-
-    /// Takes from the space in use, in bytes.
-    pub fn sub_bytes(&self, bytes: u64) {
-        // SAFETY: By the type invariant; takes `i_lock`.
-        unsafe { bindings::inode_sub_bytes(self.as_ptr(), i64::try_from(bytes).unwrap_or(0)) };
-    }
-
     /// The time of the last access.
     pub fn atime(&self) -> Timespec {
         // SAFETY: By the type invariant.
@@ -355,25 +324,6 @@ impl<T: FileSystem> Inode<T> {
     pub fn flags(&self) -> InodeFlags {
         // SAFETY: By the type invariant.
         InodeFlags(unsafe { bindings::vfs_helper_i_flags(self.as_ptr()) } & InodeFlags::MASK)
-    }
-
-    /// Sets the `S_*` flags that this crate knows, and no others.
-    pub fn set_flags(&self, flags: InodeFlags) {
-        // SAFETY: By the type invariant; exchanges bits atomically.
-        unsafe { bindings::inode_set_flags(self.as_ptr(), flags.0, InodeFlags::MASK) };
-    }
-
-    /// Marks the inode dirty: [`write_inode`](crate::super_block::SuperOperations::write_inode)
-    /// will come.
-    pub fn mark_dirty(&self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_mark_inode_dirty(self.as_ptr(), false) };
-    }
-
-    /// Marks the inode dirty with something that `fdatasync` must write.
-    pub fn mark_dirty_datasync(&self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_mark_inode_dirty(self.as_ptr(), true) };
     }
 }
 

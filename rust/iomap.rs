@@ -126,11 +126,6 @@ impl BeginFlags {
         self.has(bindings::VFS_CONST_IOMAP_DIRECT)
     }
 
-    /// Not to sleep: `EAGAIN` instead.
-    pub fn nowait(self) -> bool {
-        self.has(bindings::VFS_CONST_IOMAP_NOWAIT)
-    }
-
     /// A direct write under the shared lock: `EAGAIN` unless one mapping with data covers all of
     /// it.
     pub fn overwrite_only(self) -> bool {

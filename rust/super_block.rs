@@ -9,7 +9,7 @@ use crate::{
     bindings,
     block::BlockDevice,
     fs::FileSystem,
-    inode::{DirtyFlags, IRef, Inode, Lookup, New},
+    inode::{IRef, Inode, Lookup, New},
     scope::NotThreadSafe,
 };
 use core::{marker::PhantomData, ptr::NonNull};
@@ -110,11 +110,6 @@ pub trait SuperOperations: FileSystem {
     /// Makes what was done to the inode by now (attributes; names, if it is a directory) durable, for NFS.
     /// Optional: without it NFS calls [`Self::write_inode`] for inodes that are dirty.
     fn commit_metadata(_inode: &Inode<Self>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The inode was marked dirty. May be called under spin locks for timestamps only. Optional.
-    fn dirty_inode(_inode: &Inode<Self>, _flags: DirtyFlags) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

@@ -105,18 +105,4 @@ impl Kstat {
     pub fn set_blocks(&mut self, sectors: u64) {
         self.0.blocks = sectors;
     }
-
-    /// Sets `STATX_ATTR_*` bits; `mask` says which of them the filesystem knows.
-    pub fn set_attributes(&mut self, attributes: u64, mask: u64) {
-        self.0.attributes |= attributes & mask;
-        self.0.attributes_mask |= mask;
-    }
-
-    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of file offsets and
-    /// lengths.
-    pub fn set_dio_align(&mut self, memory: u32, offset: u32) {
-        self.0.dio_mem_align = memory;
-        self.0.dio_offset_align = offset;
-        self.0.result_mask |= bindings::STATX_DIOALIGN;
-    }
 }

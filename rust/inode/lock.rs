@@ -73,24 +73,6 @@ impl<T: FileSystem> Drop for InvalidateGuard<'_, T> {
     }
 }
 
-/// Keeps pages from being invalidated.
-///
-/// # Invariants
-///
-/// This task holds the `invalidate_lock` of the inode's mapping shared; `Drop` releases it.
-#[must_use = "the lock is released when the guard is dropped"]
-pub struct InvalidateSharedGuard<'a, T: FileSystem> {
-    inode: &'a Inode<T>,
-    _task: NotThreadSafe,
-}
-
-impl<T: FileSystem> Drop for InvalidateSharedGuard<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_filemap_invalidate_unlock_shared(self.inode.as_ptr()) };
-    }
-}
-
 impl<T: FileSystem> Inode<T> {
     /// Takes `invalidate_lock` exclusively: for truncation and other removal of blocks below the
     /// page cache.
@@ -99,17 +81,6 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::vfs_helper_filemap_invalidate_lock(self.as_ptr()) };
         // INVARIANT: Just taken.
         InvalidateGuard {
-            inode: self,
-            _task: NotThreadSafe::new(),
-        }
-    }
-
-    /// Takes `invalidate_lock` shared.
-    pub fn lock_invalidate_shared(&self) -> InvalidateSharedGuard<'_, T> {
-        // SAFETY: By the invariant of `Inode`.
-        unsafe { bindings::vfs_helper_filemap_invalidate_lock_shared(self.as_ptr()) };
-        // INVARIANT: Just taken.
-        InvalidateSharedGuard {
             inode: self,
             _task: NotThreadSafe::new(),
         }

@@ -8,7 +8,7 @@ use crate::{
     fs::{Complete, FileSystem},
     super_block::SuperBlock,
 };
-use core::{marker::PhantomData, mem::ManuallyDrop, ops::Deref, pin::Pin, ptr::NonNull};
+use core::{marker::PhantomData, mem::ManuallyDrop, ops::Deref, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 
 /// What [`SuperBlock::iget_locked`] found.
@@ -90,12 +90,6 @@ impl<'a, T: FileSystem> New<'a, T> {
             creating: true,
             _sb: PhantomData,
         })
-    }
-
-    /// The filesystem's part of the inode.
-    pub fn data_mut(&mut self) -> Pin<&mut T::InodeData> {
-        // SAFETY: By the type invariant nobody else uses it, and it is never moved.
-        unsafe { Pin::new_unchecked(&mut *Container::<T>::of(self.inode.as_ptr()).data_ptr()) }
     }
 
     /// Sets owner, group and mode of a new file in `dir` (`inode_init_owner`).

@@ -49,12 +49,6 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
-    /// Makes the mount read-only although it was not asked for.
-    pub fn force_read_only(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_sb_set_rdonly(self.as_ptr()) };
-    }
-
     /// A handle on the block device.
     pub fn block_device(&self) -> BlockDevice {
         // SAFETY: By the type invariant `s_bdev_file` is open.

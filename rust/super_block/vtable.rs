@@ -6,7 +6,7 @@ use super::SuperBlock;
 use crate::{
     bindings,
     fs::Complete,
-    inode::{container, DirtyFlags, Inode},
+    inode::{container, Inode},
 };
 use core::marker::PhantomData;
 use kernel::{error::from_result, prelude::*, seq_file::SeqFile};
@@ -19,11 +19,6 @@ impl<T: Complete> VTable<T> {
         destroy_inode: Some(container::destroy_inode::<T>),
         free_inode: Some(container::free_inode::<T>),
         evict_inode: Some(Self::evict_inode),
-        dirty_inode: if T::HAS_DIRTY_INODE {
-            Some(Self::dirty_inode)
-        } else {
-            None
-        },
         write_inode: if T::HAS_WRITE_INODE {
             Some(Self::write_inode)
         } else {
@@ -76,19 +71,6 @@ impl<T: Complete> VTable<T> {
         }
         // SAFETY: The pages are gone, which is what `clear_inode` asks for.
         unsafe { bindings::clear_inode(inode) };
-    }
-
-    /// # Safety
-    ///
-    /// Called by the VFS for an inode of this filesystem.
-    unsafe extern "C" fn dirty_inode(inode: *mut bindings::inode, flags: c_int) {
-        // SAFETY: A valid inode of type `T`.
-        let inode = unsafe { Inode::<T>::from_raw(inode) };
-        // Setting attributes in a `New` inode marks it dirty; the filesystem writes it as a whole
-        // when it gives it out.
-        if inode.is_live() {
-            T::dirty_inode(inode, DirtyFlags::from_raw(flags));
-        }
     }
 
     /// # Safety
