@@ -145,14 +145,14 @@ impl BlockDevice for Disk {
     }
 
     fn sector_size(&self) -> usize {
-        // What the device writes as one it tears as one, and the sectors beside what was written with it. A
-        // larger unit than a block would be for the layout to mind, not for each write.
+        // What the device writes as one it tears as one, and the sectors beside what was written with it. Where
+        // that is more than a block, or an odd number, nothing smaller than a block is written all the same.
         let physical = self.0.device.physical_block_size() as usize;
         let logical = self.0.device.logical_block_size() as usize;
-        if physical <= BLOCK_SIZE {
+        if physical.is_power_of_two() && physical < BLOCK_SIZE {
             physical.max(logical)
         } else {
-            logical.max(BLOCK_SIZE)
+            BLOCK_SIZE
         }
     }
 
