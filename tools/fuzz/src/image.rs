@@ -56,6 +56,7 @@ pub fn empty() -> (MemoryBlockDevice, Geometry) {
 pub fn mount(dev: &MemoryBlockDevice, read_only: bool) -> Result<Memory, MountError> {
     let options = MountOptions {
         read_only,
+        rescue: false,
         slot: SlotGuard::claim(b"fuzz", &[0; 16]),
         env: Env::default(),
     };
@@ -124,12 +125,8 @@ pub fn populated() -> [MemoryBlockDevice; 2] {
 pub fn seal(dev: &MemoryBlockDevice, at: u64) {
     let mut bytes = dev.block(at);
     match u16::from_le_bytes([bytes[4], bytes[5]]) {
-        // Two slots, each a sector with a checksum of its own.
-        kind if kind == Kind::JournalHeader as u16 || bytes[..4] == [0; 4] => {
-            for slot in bytes.chunks_mut(BLOCK_SIZE / 2) {
-                put_crc(&mut slot[..SECTOR_SIZE]);
-            }
-        }
+        // A slot, whose checksum is of its sector.
+        kind if kind == Kind::JournalHeader as u16 => put_crc(&mut bytes[..SECTOR_SIZE]),
         kind if kind == Kind::JournalRecord as u16 => return seal_record(dev, at),
         _ => {
             let lsn = bytes[LSN_AT..LSN_AT + 8].try_into().expect("8 bytes");
