@@ -167,9 +167,7 @@ impl Mount {
             volume.store().set_discard(options.discard);
         }
     }
-}
 
-impl Mount {
     /// Hands `outcome` on; if it tells of damage or of a device that fails, or if something damaged was
     /// passed by meanwhile, does what `errors=` asks for first. May be called with any lock but the volume's.
     pub(crate) fn check<T>(&self, sb: &SuperBlock<PermFs>, outcome: Result<T>) -> Result<T> {

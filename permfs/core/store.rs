@@ -235,7 +235,7 @@ impl<D: BlockDevice> Store<D> {
         if self.has_room() {
             Ok(())
         } else {
-            // The constants forbid it (see MIN_JOURNAL_BLOCKS).
+            // RESERVE forbids it, and MIN_JOURNAL_BLOCKS.
             Err(EIO)
         }
     }
