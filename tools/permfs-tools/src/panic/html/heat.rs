@@ -32,7 +32,8 @@ pub(super) fn map(out: &mut String, v: &VolumeRecord) {
     let each = shards.div_ceil(CELLS);
     let _ = writeln!(out, "<div class=\"heat\">");
     for cell in 0..shards.div_ceil(each) {
-        let (first, last) = (cell * each, ((cell + 1) * each).min(shards) - 1);
+        let first = cell * each;
+        let last = first.saturating_add(each - 1).min(shards - 1);
         let events = v
             .events
             .iter()

@@ -31,13 +31,20 @@ struct Bar<'a> {
     len: u64,
 }
 
+impl Bar<'_> {
+    /// Where it ends. The numbers are a log's, so they may be anything.
+    fn end(&self) -> u64 {
+        self.from.saturating_add(self.len)
+    }
+}
+
 /// The section with a row for each stage, and one for each volume where volumes differ. First comes the `oops`
 /// that the panic was made of: it was before the handler, so it has no bar.
 pub(super) fn section(out: &mut String, p: &PanicRecord, oops: Option<&OopsRecord>) {
     out.push_str("<h2>The panic path</h2>\n");
     let bars = place(&p.timeline);
     let elapsed = p.outcome.as_ref().and_then(|o| o.elapsed_ns);
-    let end = bars.iter().map(|b| b.from + b.len).max().unwrap_or(0);
+    let end = bars.iter().map(Bar::end).max().unwrap_or(0);
     let whole = end.max(elapsed.unwrap_or(0)).max(1);
     out.push_str("<table class=\"stages\">\n");
     if let Some(oops) = oops {
@@ -116,14 +123,14 @@ fn place(spans: &[Span]) -> Vec<Bar<'_>> {
         let before = match span.stage {
             "flush" => before
                 .filter(|b| b.span.stage == "write" && b.span.slot == span.slot)
-                .map(|b| b.from + b.len)
+                .map(Bar::end)
                 .max(),
             // The lanes of several volumes stand side by side.
             "write" => before
                 .filter(|b| b.span.stage != "flush")
-                .map(|b| b.from + b.len)
+                .map(Bar::end)
                 .max(),
-            _ => before.map(|b| b.from + b.len).max(),
+            _ => before.map(Bar::end).max(),
         };
         bars.push(Bar {
             span,

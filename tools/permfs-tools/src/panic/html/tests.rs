@@ -95,6 +95,54 @@ fn no_text_out_of_a_log_becomes_markup() {
     }
 }
 
+/// A forged line's checksum is right and its numbers may be anything: every number in turn, and all at once.
+#[test]
+fn no_number_of_a_log_is_too_large() {
+    let lines = [
+        "begin wall=5 mono=3 cpu=1 timeout=-1 vols=1 deadline=500 defer=1 pid=1",
+        "vol slot=0 state=mounted inflight=1 run=2 dur=1 uuid=00",
+        "alloc slot=0 shards=9 pressure=4 free=1 reserved=1 failed=1 dfree=1 events=1 torn=1",
+        "event slot=0 seq=0 t=5 kind=nospace cpu=0 shard=3 arg=1",
+        "drain slot=0 drained=0 inflight=1 flush=ok lost=1 way=virtio-poll us=7",
+        "lane slot=0 way=virtio-poll result=ok flush=ok seq=1 write_us=5 flush_us=6",
+        "end vols=1 drained=0 inflight=1 flush=ok elapsed_ns=5 next=halt lines=8",
+        "oops wall=4 mono=2 cpu=1 vols=1 pid=1",
+    ];
+    let all: Vec<String> = lines.iter().map(|l| (*l).to_owned()).collect();
+    let told = |lines: &[String]| {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        drop(page(&report_of(&lines, "log")));
+    };
+    let largest = [
+        u64::MAX,
+        u64::MAX / 1000,
+        i64::MAX as u64,
+        u64::from(u32::MAX),
+    ];
+    for large in largest {
+        let with = |line: &str, nth: Option<usize>| {
+            let fields = line.split(' ').enumerate().map(|(i, field)| {
+                let (key, value) = field.split_once('=').unwrap_or((field, ""));
+                let number = value.parse::<i64>().is_ok() && nth.is_none_or(|n| n == i);
+                if number {
+                    format!("{key}={large}")
+                } else {
+                    field.to_owned()
+                }
+            });
+            fields.collect::<Vec<_>>().join(" ")
+        };
+        told(&all.iter().map(|l| with(l, None)).collect::<Vec<_>>());
+        for (line, whole) in all.iter().enumerate() {
+            for nth in 1..whole.split(' ').count() {
+                let mut lines = all.clone();
+                lines[line] = with(whole, Some(nth));
+                told(&lines);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let page = page(&report_of(&["begin wall=5 mono=3 vols=0"], "log"));
