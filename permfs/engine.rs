@@ -11,6 +11,10 @@ use crate::{
     disk::Disk,
     fault::{self, Point},
 };
+use crash::{
+    new_poison_mutex,
+    poison::{PoisonGuard, PoisonMutex},
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -19,11 +23,7 @@ use kernel::{
     },
 };
 use permfs_core::{device::BlockDevice, panic::VOLUMES, volume::Volume};
-use vfs::{
-    new_poison_mutex,
-    poison::{PoisonGuard, PoisonMutex},
-    scope::{NoFs, NoFsGuard},
-};
+use vfs::scope::{NoFs, NoFsGuard};
 
 /// Number for a volume without a slot.
 pub(crate) const NO_SLOT: u32 = u32::MAX;

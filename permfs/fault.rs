@@ -68,7 +68,7 @@ pub(crate) fn at(point: Point) {
 pub(crate) fn in_notifier() {
     let armed = Point::Notifier as u32;
     if ARMED.load(Relaxed) == armed && disarm(armed) {
-        vfs::panic::trigger(MESSAGE);
+        crash::context::trigger(MESSAGE);
     }
 }
 
@@ -88,13 +88,13 @@ fn fire(armed: u32) {
     if armed & OOPS != 0 {
         panic!("permfs: told to oops");
     }
-    vfs::panic::trigger(MESSAGE);
+    crash::context::trigger(MESSAGE);
 }
 
 /// The number of this CPU, for the allocator, which asks for it where it looks for blocks.
 pub(crate) fn cpu() -> u32 {
     at(Point::Allocator);
-    vfs::panic::cpu()
+    crash::context::cpu()
 }
 
 /// Bytes that are taken at once.

@@ -9,7 +9,7 @@ use kernel::{
     uaccess::{UserPtr, UserSlice},
 };
 use permfs_core::ioctl::{Quiesce, IOC_QUIESCE, IOC_SHUTDOWN, QUIESCE_DEFAULT_MS, QUIESCE_MAX_MS};
-use vfs::{cred, panic::clock::mono_ns, super_block::SuperBlock};
+use vfs::{cred, super_block::SuperBlock, time::mono_fast_ns};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// `FS_SHUTDOWN_FLAGS_*`.
@@ -42,7 +42,7 @@ fn quiesce(sb: &SuperBlock<PermFs>, user: UserSlice) -> Result {
         arg.timeout_ms = QUIESCE_DEFAULT_MS;
     }
     let mount = sb.data();
-    let begin = mono_ns();
+    let begin = mono_fast_ns();
     let request = Request {
         sync: true,
         close: false,
@@ -51,7 +51,7 @@ fn quiesce(sb: &SuperBlock<PermFs>, user: UserSlice) -> Result {
     let outcome = mount.quiescer().run(sb, request);
     arg.set_result(&outcome.result);
     arg.error = outcome.error.map_or(0, |e| e.to_errno().unsigned_abs());
-    arg.elapsed_ns = mono_ns().saturating_sub(begin);
+    arg.elapsed_ns = mono_fast_ns().saturating_sub(begin);
     arg.epoch = mount.engine().durable_epoch();
     writer.write_slice(arg.as_bytes())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The panic lanes of the mounted volumes, made by `vfs::block::lane`.
+//! The panic lanes of the mounted volumes, made by `crash::lane`.
 //!
 //! A volume that is mounted read-only gets none: nothing is written to it, not even then.
 
@@ -9,12 +9,12 @@ use crate::{
     panic::{crash_kernel, later::Later},
     params::{LaneMode, Settings},
 };
+use crash::lane::{self, Lane, Mode};
 use kernel::{debugfs, fmt, prelude::*};
 use permfs_core::{
     format::SECTORS_PER_BLOCK,
     panic::{area::Area, LaneInfo, SlotState, VolumeSlot, VOLUMES},
 };
-use vfs::block::lane::{self, Lane, Mode};
 
 /// What a slot is told before its lane goes.
 const GONE: LaneInfo = none("none:unmounting");

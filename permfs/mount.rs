@@ -12,6 +12,9 @@ use crate::{
 #[cfg(permfs_panic)]
 use crate::{lanes, pstore::Membership};
 #[cfg(permfs_panic)]
+use crash::lane::Lane;
+use crash::reboot;
+#[cfg(permfs_panic)]
 use kernel::{new_mutex, sync::Mutex};
 use kernel::{
     prelude::*,
@@ -21,9 +24,7 @@ use kernel::{
         Arc,
     },
 };
-#[cfg(permfs_panic)]
-use vfs::block::lane::Lane;
-use vfs::{reboot, super_block::SuperBlock};
+use vfs::super_block::SuperBlock;
 
 /// How long a change stays in memory before it is committed, in milliseconds.
 pub(crate) const COMMIT_INTERVAL_MS: u32 = 5000;
@@ -73,7 +74,7 @@ impl Mount {
             discard: Atomic::new(options.discard),
             rescue: options.rescue,
             // Generations only have to differ for the same number, and numbers are not reused.
-            generation: Atomic::new(vfs::panic::clock::real_ns() as u32),
+            generation: Atomic::new(vfs::time::real_fast_ns() as u32),
         })
     }
 
@@ -238,8 +239,8 @@ impl Mount {
             "permfs: error in metadata with errors=panic; quiesced: {outcome}"
         ));
         match &message {
-            Ok(message) => vfs::panic::trigger(message),
-            Err(_) => vfs::panic::trigger(c"permfs: error in metadata with errors=panic"),
+            Ok(message) => crash::context::trigger(message),
+            Err(_) => crash::context::trigger(c"permfs: error in metadata with errors=panic"),
         }
     }
 

@@ -8,8 +8,8 @@
 //! gate is closed. See `Documentation/panic-path.md`.
 
 use crate::panic::kernel::Kernel;
+use crash::die::{Die, DieNotifier};
 use permfs_core::panic::{slot_bit, slots_in_use, Oops, VOLUMES};
-use vfs::panic::{Die, DieNotifier};
 
 /// Fails the volumes of dying tasks.
 pub(crate) struct Containment;

@@ -11,13 +11,14 @@
 //! Lock order: `BACKEND`, pstore's own (the folder of `/sys/fs/pstore`, `read_mutex`), `MEMBERS`.
 
 use crate::{disk::Disk, engine::NO_SLOT, panic::handler::Handler, params::PstoreMode};
-use kernel::{prelude::*, sync::Arc};
-use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
-use vfs::{
+use crash::{
     kmsg::Reason,
     pstore::{Backend, Header, Kind, Registration, Stored},
-    time::Timespec,
+    Stopped,
 };
+use kernel::{prelude::*, sync::Arc};
+use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
+use vfs::time::Timespec;
 
 /// Sequences have that many bits in a record's number; the volume's slot is above them.
 const SEQUENCE_BITS: u32 = 48;
@@ -157,7 +158,9 @@ impl Backend for Lanes {
     const MAX_REASON: Reason = Reason::Panic;
     type Cursor = Cursor;
 
-    fn write(&self, header: &Header, data: &[u8]) -> Result<u64> {
+    fn write(&self, stopped: Option<Stopped<'_>>, header: &Header, data: &[u8]) -> Result<u64> {
+        // Nothing else is asked for.
+        let stopped = stopped.ok_or(EBUSY)?;
         let meta = PstoreMeta {
             kind: header.kind.number(),
             reason: header.reason,
@@ -169,7 +172,7 @@ impl Backend for Lanes {
             time_nsec: header.time.nsec,
         };
         // The number is for erasing what was just written, which nobody does in a panic.
-        self.0.write_log(&meta, data)
+        self.0.write_log(stopped, &meta, data)
     }
 
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Stored>> {

@@ -13,6 +13,10 @@
 //! it harmless to ask with locks held that the worker needs: the wait is in vain, and ends.
 
 use crate::{disk::Disk, engine::Engine, PermFs};
+use crash::{
+    context::Context,
+    reboot::{Event, Notifier},
+};
 use kernel::{
     fmt, new_mutex,
     prelude::*,
@@ -25,11 +29,10 @@ use kernel::{
 };
 use permfs_core::panic::{Flush, PanicQuiesceResult};
 use vfs::{
-    panic::{clock::mono_ns, Context},
-    reboot::{Event, Notifier},
     scope::NoIo,
     super_block::{Background, SuperBlock},
     sync::Completion,
+    time::mono_fast_ns,
 };
 
 /// Limit for freezing the filesystem, in milliseconds.
@@ -104,7 +107,7 @@ impl Ticket {
     fn new(request: Request) -> impl PinInit<Self> {
         pin_init!(Self {
             request,
-            deadline: mono_ns().saturating_add(u64::from(request.ms) * NS_PER_MS),
+            deadline: mono_fast_ns().saturating_add(u64::from(request.ms) * NS_PER_MS),
             stage: Atomic::new(0),
             outcome <- new_mutex!(None, "permfs::quiesce::outcome"),
             done <- Completion::new(),
@@ -112,7 +115,7 @@ impl Ticket {
     }
 
     fn left_ms(&self) -> u32 {
-        let left = self.deadline.saturating_sub(mono_ns()) / NS_PER_MS;
+        let left = self.deadline.saturating_sub(mono_fast_ns()) / NS_PER_MS;
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 

@@ -150,7 +150,7 @@ impl FileSystem for PermFs {
             slot,
             env: Env {
                 cpu: fault::cpu,
-                now_ns: vfs::panic::clock::mono_ns,
+                now_ns: vfs::time::mono_fast_ns,
             },
         };
         fault::at(Point::Mount);

@@ -16,24 +16,13 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/fserror.h>
-#include <linux/interrupt.h>
 #include <linux/iomap.h>
-#include <linux/irq_work.h>
-#include <linux/kdebug.h>
-#include <linux/kexec.h>
-#include <linux/kmsg_dump.h>
 #include <linux/pagemap.h>
-#include <linux/panic.h>
-#include <linux/panic_notifier.h>
 #include <linux/part_stat.h>
-#include <linux/pci.h>
-#include <linux/pstore.h>
-#include <linux/reboot.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
-#include <linux/stacktrace.h>
 #include <linux/statfs.h>
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
@@ -69,10 +58,6 @@ static const unsigned int VFS_CONST_IOMAP_DIO_BOUNCE = IOMAP_DIO_BOUNCE;
 static const int VFS_CONST_IOCB_DIRECT = IOCB_DIRECT;
 static const unsigned int VFS_CONST_REQ_OP_READ = REQ_OP_READ;
 static const unsigned int VFS_CONST_REQ_OP_WRITE = REQ_OP_WRITE;
-static const unsigned int VFS_CONST_REQ_OP_FLUSH = REQ_OP_FLUSH;
-static const unsigned int VFS_CONST_REQ_LANE = (unsigned int)(REQ_SYNC | REQ_POLLED | REQ_FAILFAST_MASK);
-static const unsigned char VFS_CONST_BLK_STS_RESOURCE = (__force unsigned char)BLK_STS_RESOURCE;
-static const unsigned char VFS_CONST_BLK_STS_DEV_RESOURCE = (__force unsigned char)BLK_STS_DEV_RESOURCE;
 static const unsigned int VFS_CONST_REQ_SYNC = (unsigned int)REQ_SYNC;
 static const unsigned int VFS_CONST_REQ_META = (unsigned int)REQ_META;
 static const unsigned int VFS_CONST_REQ_FUA = (unsigned int)REQ_FUA;
@@ -81,33 +66,7 @@ static const unsigned int VFS_CONST_BIO_MAX_VECS = BIO_MAX_VECS;
 static const unsigned int VFS_CONST_WQ_FLAGS = WQ_MEM_RECLAIM | WQ_FREEZABLE | WQ_UNBOUND;
 static const unsigned int VFS_CONST_GFP_NOIO = (unsigned int)GFP_NOIO;
 static const unsigned int VFS_CONST_GFP_KERNEL = (unsigned int)GFP_KERNEL;
-static const int VFS_CONST_PSTORE_FLAGS_DMESG = PSTORE_FLAGS_DMESG;
-static const unsigned int VFS_CONST_SYS_HALT = SYS_HALT;
-static const unsigned int VFS_CONST_SYS_POWER_OFF = SYS_POWER_OFF;
 static const unsigned int VFS_CONST_ATTR_SIZE = ATTR_SIZE;
-
-/* An interrupt's handler and what it is called with. */
-struct vfs_irq {
-	irqreturn_t (*handler)(int irq, void *dev_id);
-	void *dev_id;
-};
-
-/* Whether a SCSI device takes a command. */
-enum vfs_scsi_state {
-	VFS_SCSI_READY,
-	VFS_SCSI_NOT_PLAIN,
-	VFS_SCSI_RECOVERY,
-	VFS_SCSI_NOT_RUNNING,
-	VFS_SCSI_FULL,
-	VFS_SCSI_NO_BUDGET,
-};
-
-/* What a command has come to: it is to be sent again if the device had to tell something else. */
-enum vfs_scsi_outcome {
-	VFS_SCSI_DONE,
-	VFS_SCSI_AGAIN,
-	VFS_SCSI_FAILED,
-};
 
 /* helpers_fs.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
@@ -187,6 +146,7 @@ void vfs_helper_end_buffered_read(struct bio *bio);
 struct bio *vfs_helper_folio_range_bio(const struct iomap_iter *iter, struct folio *folio, loff_t pos, size_t len);
 
 /* helpers_block.c */
+struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);
 struct block_device *vfs_helper_file_bdev(struct file *file);
 u64 vfs_helper_bdev_nr_bytes(struct block_device *bdev);
 unsigned int vfs_helper_bdev_logical_block_size(struct block_device *bdev);
@@ -228,84 +188,4 @@ bool vfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work
 bool vfs_helper_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
 bool vfs_helper_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned int msecs);
 struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_active);
-bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
-void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
 void vfs_helper_init_completion(struct completion *x);
-
-/* helpers_panic.c */
-bool vfs_helper_in_nmi(void);
-bool vfs_helper_in_hardirq(void);
-bool vfs_helper_in_softirq(void);
-bool vfs_helper_irqs_disabled(void);
-unsigned int vfs_helper_cpu(void);
-int vfs_helper_current_pid(void);
-void vfs_helper_current_comm(char *buf, size_t len);
-bool vfs_helper_kexec_crash_loaded(void);
-unsigned int vfs_helper_cpus_online(void);
-void vfs_helper_cpu_relax(void);
-struct task_struct *vfs_helper_current(void);
-struct task_struct *vfs_helper_get_current_task(void);
-bool vfs_helper_is_exiting(struct task_struct *task, bool was);
-unsigned long vfs_helper_instruction_pointer(const struct pt_regs *regs);
-bool vfs_helper_within_module(unsigned long addr, const struct module *mod);
-
-/* helpers_lane.c */
-struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev);
-u64 vfs_helper_bdev_start_sector(struct block_device *bdev);
-bool vfs_helper_bdev_is_plain(struct block_device *bdev);
-const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, const char **bus);
-struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev);
-bool vfs_helper_bdev_translates_dma(struct block_device *bdev);
-bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev);
-bool vfs_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int first);
-void vfs_helper_bdev_virtio_notify(struct block_device *bdev);
-bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out);
-bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *busy);
-void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number);
-struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n);
-struct blk_mq_hw_ctx *vfs_helper_queue_polled_hctx(struct request_queue *q);
-bool vfs_helper_hctx_is_stopped(const struct blk_mq_hw_ctx *hctx);
-bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
-bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
-bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
-					     const struct blk_mq_hw_ctx *hctx);
-bool vfs_helper_queue_enter(struct request_queue *q);
-void vfs_helper_queue_exit(struct request_queue *q);
-void vfs_helper_tags_complete_here(struct blk_mq_tag_set *set);
-void vfs_helper_queue_complete_here(struct request_queue *q);
-bool vfs_helper_queue_is_going(const struct request_queue *q);
-bool vfs_helper_queue_is_unused(struct request_queue *q);
-bool vfs_helper_queue_is_quiesced(const struct request_queue *q);
-void vfs_helper_queue_prepare_at_panic(struct request_queue *q);
-struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf);
-void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_device *bdev, blk_opf_t opf, u64 sector,
-			 void *addr, unsigned int len);
-unsigned char vfs_helper_mq_queue_rq(struct request *rq);
-void vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx);
-void *vfs_helper_alloc_dma_pages(unsigned int order);
-void vfs_helper_free_pages(void *addr, unsigned int order);
-bool vfs_helper_current_does_io(void);
-int vfs_helper_preempt_depth(void);
-
-/* helpers_pstore.c */
-struct vfs_held_inodes;
-struct vfs_held_inodes *vfs_helper_hold_inodes(struct super_block *sb);
-void vfs_helper_release_inodes(struct vfs_held_inodes *held);
-
-/* helpers_scsi.c */
-enum vfs_scsi_state vfs_helper_scsi_state(struct request_queue *q);
-void vfs_helper_scsi_prepare_at_panic(struct request_queue *q);
-int vfs_helper_mq_get_budget(struct request_queue *q);
-void vfs_helper_mq_set_budget(struct request *rq, int token);
-void vfs_helper_scsi_fill(struct request *rq);
-enum vfs_scsi_outcome vfs_helper_scsi_outcome(struct request *rq);
-
-/* helpers_ata.c */
-bool vfs_helper_ata_is_plain(struct request_queue *q);
-bool vfs_helper_ata_is_handled_by(struct request_queue *q, const void *dev_id);
-bool vfs_helper_ata_in_recovery(struct request_queue *q);
-bool vfs_helper_ata_is_away(struct request_queue *q);
-bool vfs_helper_ata_has_room(struct request_queue *q, bool flush);
-bool vfs_helper_ata_has_commands(struct request_queue *q);
-bool vfs_helper_ata_is_locked(struct request_queue *q);
-void vfs_helper_ata_prepare_at_panic(struct request_queue *q);

@@ -11,7 +11,6 @@ use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*, sync::Arc};
 
 mod freeze;
-pub mod lane;
 mod request;
 
 pub use self::freeze::Quiesced;
@@ -46,7 +45,8 @@ impl WriteFlags {
 }
 
 /// Hears, once for each call that waits for the device, that its I/O has ended when the kernel
-/// [panics](crate::panic::freeze) and the call will not return. Called in panic context.
+/// [has stopped](crate::stopped) and the call will not return. Called by the last CPU that runs, in any
+/// context, NMI included: it must take no lock.
 pub type Observer = dyn Fn() + Send + Sync;
 
 /// A handle on an open block device. It keeps the device open, also past unmount.
@@ -91,15 +91,17 @@ impl BlockDevice {
             .map(|observer| observer as &dyn Fn())
     }
 
-    fn bdev(&self) -> *mut bindings::block_device {
-        // SAFETY: By the type invariant.
+    /// The device as C knows it, open as long as this handle is there: for crates that wrap other
+    /// parts of the block layer.
+    pub fn as_ptr(&self) -> *mut kernel::bindings::block_device {
+        // SAFETY: `file` is a block device's, and our reference keeps it and the device open.
         unsafe { bindings::vfs_helper_file_bdev(self.file.as_ptr()) }
     }
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_nr_bytes(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_nr_bytes(self.as_ptr()) }
     }
 
     /// Size in sectors.
@@ -110,38 +112,38 @@ impl BlockDevice {
     /// Logical block size in bytes: what positions and lengths must be multiples of.
     pub fn logical_block_size(&self) -> u32 {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_logical_block_size(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_logical_block_size(self.as_ptr()) }
     }
 
     /// Physical block size in bytes: what the device writes at once.
     pub fn physical_block_size(&self) -> u32 {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_physical_block_size(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_physical_block_size(self.as_ptr()) }
     }
 
     /// Whether the device has a volatile write cache.
     pub fn has_write_cache(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_write_cache(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_write_cache(self.as_ptr()) }
     }
 
     /// Whether the device itself can write through its cache; if not, the block layer flushes after
     /// each such write.
     pub fn has_fua(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_fua(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_fua(self.as_ptr()) }
     }
 
     /// Whether the device takes no writes.
     pub fn is_read_only(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_read_only(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_read_only(self.as_ptr()) }
     }
 
     /// Whether the device can be told that sectors are not needed.
     pub fn supports_discard(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_max_discard_sectors(self.bdev()) != 0 }
+        unsafe { bindings::vfs_helper_bdev_max_discard_sectors(self.as_ptr()) != 0 }
     }
 
     /// Checks that a range is whole logical blocks of the device.
@@ -169,7 +171,7 @@ impl BlockDevice {
         if buf.is_empty() {
             return Ok(());
         }
-        let bdev = self.bdev();
+        let bdev = self.as_ptr();
         let opf = bindings::VFS_CONST_REQ_OP_READ
             | bindings::VFS_CONST_REQ_META
             | bindings::VFS_CONST_REQ_SYNC;
@@ -216,7 +218,7 @@ impl BlockDevice {
             self.flush()?;
             flags.preflush = false;
         }
-        let bdev = self.bdev();
+        let bdev = self.as_ptr();
         let mut bounces = KVec::new();
         for (_, buf) in writes {
             if !buf.is_empty() && !request::is_dmaable(bdev, buf) {
@@ -253,7 +255,7 @@ impl BlockDevice {
     ///
     /// `EIO`.
     pub fn flush(&self) -> Result {
-        pin_init::stack_pin_init!(let batch = Batch::new(self.bdev(), self.observer()));
+        pin_init::stack_pin_init!(let batch = Batch::new(self.as_ptr(), self.observer()));
         batch.as_ref().add_flush();
         batch.as_mut().wait()
     }
@@ -272,7 +274,7 @@ impl BlockDevice {
         // SAFETY: By the type invariant.
         to_result(unsafe {
             bindings::blkdev_issue_discard(
-                self.bdev(),
+                self.as_ptr(),
                 sector,
                 sectors,
                 bindings::VFS_CONST_GFP_NOIO,

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Wrappers (see bindings_helper.h) for block devices and bios; the lane's are in helpers_lane.c. */
+/* Wrappers (see bindings_helper.h) for block devices and bios. */
 #include "bindings_helper.h"
 
 struct block_device *vfs_helper_file_bdev(struct file *file)
 {
 	return file_bdev(file);
+}
+
+struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev)
+{
+	return bdev_get_queue(bdev);
 }
 
 u64 vfs_helper_bdev_nr_bytes(struct block_device *bdev)

@@ -85,16 +85,6 @@ struct workqueue_struct *vfs_helper_alloc_workqueue(const char *name, int max_ac
 	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_FREEZABLE | WQ_UNBOUND, max_active, name);
 }
 
-bool vfs_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs)
-{
-	return schedule_delayed_work(work, msecs_to_jiffies(msecs));
-}
-
-void vfs_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *))
-{
-	init_irq_work(work, func);
-}
-
 void vfs_helper_init_completion(struct completion *x)
 {
 	init_completion(x);

@@ -8,7 +8,9 @@
 //! leaves to discipline (who fails a half-made inode, who frees `s_fs_info`, what must have
 //! finished before the inode cache goes) is in types here.
 //!
-//! All `unsafe` code of the module that links this crate is in this crate.
+//! All `unsafe` code of the module that links this crate is in this crate and in crate `crash` beside
+//! it, which serves those who must do something when the kernel panics. What this crate knows of that
+//! is one flag, [`stopped`].
 
 #![crate_name = "vfs"]
 #![deny(missing_docs)]
@@ -47,14 +49,9 @@ pub mod fs;
 pub mod global;
 pub mod inode;
 pub mod iomap;
-pub mod kmsg;
 pub mod module_param;
-pub mod panic;
-pub mod poison;
-pub mod printk;
-pub mod pstore;
-pub mod reboot;
 pub mod scope;
+pub mod stopped;
 pub mod super_block;
 pub mod sync;
 pub mod time;

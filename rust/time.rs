@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Timestamps of inodes.
+//! Timestamps of inodes, and clocks that may be read anywhere.
 //!
-//! C header: [`include/linux/time64.h`](srctree/include/linux/time64.h)
+//! C headers: [`include/linux/time64.h`](srctree/include/linux/time64.h),
+//! [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
 
 use crate::bindings;
 
@@ -45,4 +46,23 @@ impl From<Timespec> for bindings::timespec64 {
             tv_nsec: ts.nsec.min(999_999_999) as isize,
         }
     }
+}
+
+/// Nanoseconds since boot, without suspend.
+///
+/// Context: any, NMI included. May step back by a little while the timekeeper is being updated:
+/// bound loops by a count as well.
+#[inline]
+pub fn mono_fast_ns() -> u64 {
+    // SAFETY: It reads one of two copies of the clock, whichever nobody updates: made for any context.
+    unsafe { bindings::ktime_get_mono_fast_ns() }
+}
+
+/// Nanoseconds since 1970.
+///
+/// Context: any, NMI included. May step as [`mono_fast_ns`] may, and when the time of day is set.
+#[inline]
+pub fn real_fast_ns() -> u64 {
+    // SAFETY: As `ktime_get_mono_fast_ns()` it reads one of two copies, in any context.
+    unsafe { bindings::ktime_get_real_fast_ns() }
 }

@@ -9,8 +9,8 @@
 //! [`area`] is the place on the volume where panics are recorded, and its reader.
 //!
 //! The second half, under `cfg(permfs_panic)`, is the handler: [`install_panic_hooks`] gives it a
-//! logger, ways to halt and to reboot, the machine's clock and the block devices, and
-//! [`PanicHooks::notify`] is what the kernel's panic notifier calls. It obeys these laws (`Documentation/panic-path.md`), which
+//! logger, ways to halt and to reboot and the machine's clock, and
+//! [`InPanic::notify`], which also gets the block devices, is what the kernel's panic notifier calls. It obeys these laws (`Documentation/panic-path.md`), which
 //! `scripts/panic-check` proves on the built module:
 //!
 //! - no allocation, no sleeping, no lock, no formatting machinery, no `core::panicking`;
@@ -67,7 +67,7 @@ pub use self::{
     deadline::Deadline,
     devices::{Collected, LaneOp, PanicDevices},
     drain::{drain_for_panic, PanicQuiesce},
-    handler::PanicHooks,
+    handler::{InPanic, PanicHooks},
     hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
     line::{PanicLineBuffer, LINE_MAX},
     oops::{slot_bit, slots_in_use, Oops},

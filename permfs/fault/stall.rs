@@ -59,9 +59,10 @@ fn sleep(number: u32, ms: u32) {
 #[cfg(permfs_panic)]
 mod in_panic {
     use super::{HELD, STALL};
+    use crash::context::cpu_relax;
     use kernel::sync::atomic::{Atomic, Relaxed};
     use permfs_core::panic::VOLUMES;
-    use vfs::panic::{clock, cpu_relax};
+    use vfs::time::mono_fast_ns;
 
     /// When it was first asked for a completion, monotonic nanoseconds; 0: not yet.
     static SINCE: Atomic<u64> = Atomic::<u64>::new(0);
@@ -78,7 +79,7 @@ mod in_panic {
     #[cold]
     #[inline(never)]
     fn is_before(ms: u32) -> bool {
-        let now = clock::mono_ns();
+        let now = mono_fast_ns();
         if SINCE.load(Relaxed) == 0 {
             SINCE.store(now, Relaxed);
         }

@@ -2,18 +2,18 @@
 
 //! A crash kernel that is loaded takes a panic away from us.
 
+use crash::context;
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
 };
-use vfs::panic;
 
 /// What is to be known while a crash kernel is loaded.
 const CRASH_KERNEL: &str = "a crash kernel is loaded: unless crash_kexec_post_notifiers is set, a panic goes there without breadcrumbs";
 
 /// [`CRASH_KERNEL`], if it is so now.
 pub(crate) fn told() -> Option<&'static str> {
-    panic::kexec_crash_loaded().then_some(CRASH_KERNEL)
+    context::kexec_crash_loaded().then_some(CRASH_KERNEL)
 }
 
 /// Warns of it, once for as long as one is loaded. Nobody is told when one is loaded, and

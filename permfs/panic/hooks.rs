@@ -4,16 +4,19 @@
 
 use super::{handler::Handler, later::Later};
 use crate::{oops::Containment, params::Settings, pstore::Pstore};
+use crash::{
+    die::DieRegistration,
+    panic::{Notifier, Registration},
+    Stopped,
+};
 use kernel::{prelude::*, sync::Arc};
-use vfs::panic::{self, DieRegistration, Notifier, Registration};
 
 /// The handler as panic notifier.
 struct Hook(Arc<Handler>);
 
 impl Notifier for Hook {
-    fn notify(&self, message: &[u8]) {
-        panic::freeze();
-        self.0.notify(message);
+    fn notify(&self, stopped: Stopped<'_>, message: &[u8]) {
+        self.0.notify(stopped, message);
     }
 }
 

@@ -6,13 +6,14 @@
 //! no formatting.
 
 use crate::fault;
+use crash::{
+    context,
+    printk::{self, Level},
+};
 use permfs_core::panic::{
     After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN,
 };
-use vfs::{
-    panic::{self, clock},
-    printk::{self, Level},
-};
+use vfs::time;
 
 /// `kernel.panic` that makes the kernel halt.
 const HALT: i32 = 0;
@@ -30,42 +31,42 @@ impl PanicLogger for Kernel {
 
 impl PanicHalt for Kernel {
     fn chosen(&self) {
-        panic::set_timeout(HALT);
+        context::set_timeout(HALT);
     }
 
     fn halt(&self) -> After {
         // panic() halts when the notifiers and kmsg dumpers have run, because of the timeout.
-        panic::set_timeout(HALT);
+        context::set_timeout(HALT);
         After::Deferred
     }
 }
 
 impl PanicReboot for Kernel {
     fn chosen(&self) {
-        panic::set_timeout(REBOOT_NOW);
+        context::set_timeout(REBOOT_NOW);
     }
 
     fn reboot(&self) -> After {
-        panic::set_timeout(REBOOT_NOW);
+        context::set_timeout(REBOOT_NOW);
         After::Deferred
     }
 }
 
 impl PanicMachine for Kernel {
     fn now_ns(&self) -> u64 {
-        clock::mono_ns()
+        time::mono_fast_ns()
     }
 
     fn wall_ns(&self) -> u64 {
-        clock::real_ns()
+        time::real_fast_ns()
     }
 
     fn cpu(&self) -> u32 {
-        panic::cpu()
+        context::cpu()
     }
 
     fn context(&self) -> Context {
-        let now = panic::Context::current();
+        let now = context::Context::current();
         let bits = [
             (now.in_nmi, Context::NMI),
             (now.in_hardirq, Context::HARDIRQ),
@@ -78,7 +79,7 @@ impl PanicMachine for Kernel {
     }
 
     fn task(&self, name: &mut [u8; TASK_LEN]) -> i32 {
-        let now = panic::Context::current();
+        let now = context::Context::current();
         *name = now.comm;
         now.pid
     }
@@ -86,10 +87,10 @@ impl PanicMachine for Kernel {
     fn panic_timeout(&self) -> i32 {
         // The handler asks for this in stage `known`, before the first line.
         fault::in_notifier();
-        panic::timeout()
+        context::timeout()
     }
 
     fn relax(&self) {
-        panic::cpu_relax();
+        context::cpu_relax();
     }
 }

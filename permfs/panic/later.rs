@@ -3,8 +3,11 @@
 //! What the handler leaves for after the other kmsg dumpers.
 
 use super::handler::Handler;
+use crash::{
+    kmsg::{Dump, Dumper, Reason},
+    Stopped,
+};
 use kernel::{prelude::*, sync::Arc};
-use vfs::kmsg::{Dump, Dumper, Reason};
 
 vfs::global_mutex! {
     static DUMPER: Option<Pin<KBox<Dumper<Finish>>>> = None;
@@ -16,8 +19,10 @@ struct Finish(Arc<Handler>);
 impl Dump for Finish {
     const MAX_REASON: Reason = Reason::Panic;
 
-    fn dump(&self, _reason: Reason, _message: &[u8]) {
-        self.0.finish_deferred();
+    fn dump(&self, _reason: Reason, stopped: Option<Stopped<'_>>, _message: &[u8]) {
+        if let Some(stopped) = stopped {
+            self.0.finish_deferred(stopped);
+        }
     }
 }
 

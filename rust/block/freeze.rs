@@ -81,7 +81,7 @@ impl Drop for Frozen<'_> {
 impl BlockDevice {
     fn queue(&self) -> *mut bindings::request_queue {
         // SAFETY: By the type invariant; an open device has a queue.
-        unsafe { bindings::vfs_helper_bdev_queue(self.bdev()) }
+        unsafe { bindings::vfs_helper_bdev_queue(self.as_ptr()) }
     }
 
     /// Whether the device's driver is given requests (blk-mq). If not, it is given bios (device mapper,
@@ -95,7 +95,7 @@ impl BlockDevice {
     /// `queue/iostats` is off.
     pub fn in_flight(&self) -> u32 {
         // SAFETY: By the type invariant.
-        unsafe { bindings::bdev_count_inflight(self.bdev()) }
+        unsafe { bindings::bdev_count_inflight(self.as_ptr()) }
     }
 
     /// Freezes the device's queue, waits `timeout_ms` milliseconds at most until nothing is in flight,

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
-use crate::{bindings, panic};
+use crate::{bindings, stopped};
 use core::{
     mem::MaybeUninit,
     ops::{Deref, DerefMut},
@@ -89,7 +89,7 @@ pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
 
 /// Bios that are in flight, and who waits for all of them.
 ///
-/// When the kernel [panics](crate::panic::freeze) nobody is woken: the observer is told instead,
+/// When the kernel [has stopped](crate::stopped) nobody is woken: the observer is told instead,
 /// once, on whatever CPU, when the last bio has ended and all were submitted.
 ///
 /// # Invariants
@@ -214,7 +214,7 @@ impl<'a> Batch<'a> {
             let this = (*bio).bi_private.cast_const().cast::<Self>();
             (&*this, bindings::vfs_helper_bio_error(bio))
         };
-        if panic::frozen() {
+        if stopped::is_set() {
             // The waiter is stopped, so that the batch stays. Neither memory nor waiter is touched.
             if let (1, Some(observer)) = (this.pending.fetch_sub(1, Full), this.observer) {
                 observer();

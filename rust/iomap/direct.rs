@@ -3,7 +3,7 @@
 //! Direct I/O: `struct iomap_dio_ops`.
 
 use super::{announce, ioend, Io};
-use crate::{bindings, fs::Complete, inode::Inode, panic, scope::NoFs};
+use crate::{bindings, fs::Complete, inode::Inode, scope::NoFs, stopped};
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 
@@ -89,7 +89,7 @@ impl<T: Complete> VTable<T> {
         // has completed.
         unsafe {
             ioend::report::<T>(bindings::vfs_helper_ioend_from_bio(bio));
-            if !panic::frozen() {
+            if !stopped::is_set() {
                 bindings::iomap_dio_bio_end_io(bio);
             }
         }

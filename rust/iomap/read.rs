@@ -3,7 +3,7 @@
 //! Buffered reads: `struct iomap_read_ops`.
 
 use super::{announce, ended, ioend, map, Io};
-use crate::{bindings, block::Batch, fs::Complete, panic};
+use crate::{bindings, block::Batch, fs::Complete, stopped};
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 
@@ -62,7 +62,7 @@ unsafe extern "C" fn end_read<T: Complete>(bio: *mut bindings::bio) {
     unsafe {
         let ioend = bindings::vfs_helper_ioend_from_bio(bio);
         ioend::report::<T>(ioend);
-        if panic::frozen() {
+        if stopped::is_set() {
             return;
         }
         if bindings::vfs_helper_bio_error(bio) == 0 {

@@ -3,7 +3,7 @@
 //! Writeback with delayed allocation: `struct iomap_writeback_ops`.
 
 use super::{announce, ioend, map, Io, MapKind};
-use crate::{bindings, fs::Complete, inode::Inode, panic, scope::NoFs};
+use crate::{bindings, fs::Complete, inode::Inode, scope::NoFs, stopped};
 use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 
@@ -123,7 +123,7 @@ unsafe extern "C" fn end_bio<T: Complete>(bio: *mut bindings::bio) {
     unsafe {
         let ioend = bindings::vfs_helper_ioend_from_bio(bio);
         ioend::report::<T>(ioend);
-        if !panic::frozen() {
+        if !stopped::is_set() {
             ioend::defer::<T>(ioend);
         }
     }

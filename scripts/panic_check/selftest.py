@@ -142,16 +142,16 @@ def lists(program, folder):
 def others(program, folder):
     """The module's own pattern, stripped and foreign files, PANIC=n."""
     allow = write(folder, "allow", ALLOW)
-    handler = "_RNvMs_NtCs9_3vfs5panicINtB4_12RegistrationNtNtCs8_6permfs5panic7HandlerE4callBT_"
+    handler = "_RNvMs_NtCs9_5crash5panicINtB4_12RegistrationNtNtCs8_6permfs5panic7HandlerE4callBT_"
     others = {
-        "die notifier": handler.replace("12Registration", "15DieRegistration"),
+        "die notifier": handler.replace("5crash5panicINtB4_12Registration", "5crash3dieINtB4_15DieRegistration"),
         "kmsg dumper": handler.replace("5panicINtB4_12Registration", "4kmsgINtB4_6Dumper"),
         "pstore's write": handler.replace("5panicINtB4", "6pstoreINtB4").replace("4call", "5write"),
     }
     path = assemble(folder, functions(**{handler: "call kmalloc; ret"}))
     got, said = verdict(program, "--allow", allow, path)
     yield "the notifier is found by its name", got == 1 and "kmalloc" in said, said
-    lane = "_RNvNtNtNtCs9_3vfs5block4lane8at_panic6submit"
+    lane = "_RNvNtNtCs9_5crash4lane8at_panic6submit"
     path = assemble(folder, functions(**{handler: "ret", lane: "call kmalloc; ret"}))
     got, said = verdict(program, "--allow", allow, path)
     yield "the lane is walked without being called", got == 1 and "kmalloc" in said, said

@@ -3,7 +3,7 @@
 //! The handler: what is done at a panic, in which order.
 
 use super::deadline::{FOR_ALL, FOR_RECORDS};
-use super::lane::{Into, Lanes, Stamp};
+use super::lane::{self, Into, Lanes, Stamp};
 use super::record::{Outcome, Writer};
 use super::report::{id_of, Entry};
 use super::{
@@ -12,6 +12,7 @@ use super::{
     PanicQuiesce, PanicReboot, PanicReport, PanicSettings, PanicStrategy, SlotState, Stage,
     VolumeSlot, PERMFS_PANIC_REPORT, SLOTS,
 };
+use core::ops::Deref;
 use kernel::prelude::*;
 
 mod log;
@@ -20,51 +21,62 @@ mod tell;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// The panic handler, bound to a platform.
-pub struct PanicHooks<L, H, R, M, D> {
+pub struct PanicHooks<L, H, R, M> {
     logger: L,
     halt: H,
     reboot: R,
     machine: M,
-    devices: D,
     settings: PanicSettings,
     report: &'static PanicReport,
 }
 
+/// The panic handler inside a panic, with the devices that can be used only there.
+pub struct InPanic<'a, L, H, R, M, D> {
+    hooks: &'a PanicHooks<L, H, R, M>,
+    devices: &'a D,
+}
+
+impl<L, H, R, M, D> Deref for InPanic<'_, L, H, R, M, D> {
+    type Target = PanicHooks<L, H, R, M>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        self.hooks
+    }
+}
+
 /// Installs the panic handler: to be done before the first mount. What is returned must be told of
-/// panics by [`PanicHooks::notify`]; dropping it uninstalls.
+/// panics by [`InPanic::notify`]; dropping it uninstalls.
 ///
 /// Errors: `EBUSY` if hooks are installed already, for they own [`PERMFS_PANIC_REPORT`].
-pub fn install_panic_hooks<L, H, R, M, D>(
+pub fn install_panic_hooks<L, H, R, M>(
     logger: L,
     halt: H,
     reboot: R,
     machine: M,
-    devices: D,
     settings: PanicSettings,
-) -> Result<PanicHooks<L, H, R, M, D>>
+) -> Result<PanicHooks<L, H, R, M>>
 where
     L: PanicLogger,
     H: PanicHalt,
     R: PanicReboot,
     M: PanicMachine,
-    D: PanicDevices,
 {
-    let parts = (logger, halt, reboot, machine, devices);
+    let parts = (logger, halt, reboot, machine);
     PanicHooks::install_in(&PERMFS_PANIC_REPORT, parts, settings)
 }
 
-impl<L, H, R, M, D> PanicHooks<L, H, R, M, D>
+impl<L, H, R, M> PanicHooks<L, H, R, M>
 where
     L: PanicLogger,
     H: PanicHalt,
     R: PanicReboot,
     M: PanicMachine,
-    D: PanicDevices,
 {
     /// [`install_panic_hooks`] with any report, and so any table of volumes.
     pub fn install_in(
         report: &'static PanicReport,
-        (logger, halt, reboot, machine, devices): (L, H, R, M, D),
+        (logger, halt, reboot, machine): (L, H, R, M),
         settings: PanicSettings,
     ) -> Result<Self> {
         if !report.install(settings.strategy) {
@@ -80,19 +92,43 @@ where
             halt,
             reboot,
             machine,
-            devices,
             settings: settings.clamped(),
             report,
         })
     }
 
-    /// Whether [`PanicHooks::notify`] is only to gate and to say what is known, with
-    /// [`PanicHooks::finish_deferred`] to come: another pstore backend is there, and nothing that could hang
+    /// Whether [`InPanic::notify`] is only to gate and to say what is known, with
+    /// [`InPanic::finish_deferred`] to come: another pstore backend is there, and nothing that could hang
     /// may come before its record. Context: any.
     pub fn defer(&self, deferred: bool) {
         self.report.set_deferred(deferred);
     }
 
+    /// Bytes of data that [`InPanic::write_log`] takes at most: what the largest slots of the volumes
+    /// with a working lane hold; 0: there is none. Context: any.
+    pub fn log_capacity(&self) -> usize {
+        let slots = self.report.volumes().slots().iter();
+        let areas = slots.filter_map(|slot| lane::of(slot).map(|(_, area)| area.capacity()));
+        areas.fold(0, usize::max)
+    }
+
+    /// The kernel panics: this is what can be done then, `devices` being those of that moment.
+    pub fn in_panic<'a, D: PanicDevices>(&'a self, devices: &'a D) -> InPanic<'a, L, H, R, M, D> {
+        InPanic {
+            hooks: self,
+            devices,
+        }
+    }
+}
+
+impl<L, H, R, M, D> InPanic<'_, L, H, R, M, D>
+where
+    L: PanicLogger,
+    H: PanicHalt,
+    R: PanicReboot,
+    M: PanicMachine,
+    D: PanicDevices,
+{
     /// The kernel panics with `message`; to be called once the other CPUs were stopped. Returns for the
     /// kernel to go on, unless the strategy is to halt or reboot there and then.
     pub fn notify(&self, message: &[u8]) {
@@ -104,7 +140,7 @@ where
         }
     }
 
-    /// Does what [`PanicHooks::notify`] has left for later, on the same CPU; nothing if it left nothing.
+    /// Does what [`InPanic::notify`] has left for later, on the same CPU; nothing if it left nothing.
     /// To be called by a kmsg dumper that comes after those of others.
     pub fn finish_deferred(&self) {
         let waits = self.report.stage() == Stage::Deferred;
@@ -177,7 +213,7 @@ where
     fn lanes(&self) -> Lanes<'_, D, M> {
         Lanes {
             volumes: self.report.volumes(),
-            devices: &self.devices,
+            devices: self.devices,
             machine: &self.machine,
         }
     }
@@ -262,7 +298,7 @@ where
     }
 }
 
-impl<L, H, R, M, D> Drop for PanicHooks<L, H, R, M, D> {
+impl<L, H, R, M> Drop for PanicHooks<L, H, R, M> {
     fn drop(&mut self) {
         self.report.uninstall();
     }

@@ -79,19 +79,26 @@ pub(super) struct Lane<'a, D, M> {
     machine: &'a M,
 }
 
+/// The number of a volume's lane and the area that it writes to, if it has one that writes and was not
+/// abandoned.
+pub(super) fn of(slot: &VolumeSlot) -> Option<(u32, Area)> {
+    let writes = slot.writes();
+    let number = slot.lane()?;
+    let gone = slot.progress().step() == Step::Gone;
+    if gone || writes.starts_with(NONE) || slot.state() == SlotState::Claimed {
+        return None;
+    }
+    Some((number, slot.area()?))
+}
+
 impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
     /// The lane of a volume, if it has one that writes and was not abandoned.
     pub(super) fn lane(&self, slot: &'static VolumeSlot) -> Option<Lane<'a, D, M>> {
-        let writes = slot.writes();
-        let number = slot.lane()?;
-        let gone = slot.progress().step() == Step::Gone;
-        if gone || writes.starts_with(NONE) || slot.state() == SlotState::Claimed {
-            return None;
-        }
+        let (number, area) = of(slot)?;
         Some(Lane {
             slot,
             number,
-            area: slot.area()?,
+            area,
             devices: self.devices,
             machine: self.machine,
         })

@@ -10,7 +10,7 @@ use super::{
         Deadline, LaneResult, PanicDevices, PanicHalt, PanicLogger, PanicMachine, PanicReboot,
         Stage,
     },
-    PanicHooks,
+    InPanic,
 };
 use kernel::prelude::*;
 
@@ -19,7 +19,7 @@ const RESERVE_NS: u64 = 200_000_000;
 /// What the tails before it may use of what is left, in eighths.
 const FOR_TAILS: u32 = 4;
 
-impl<L, H, R, M, D> PanicHooks<L, H, R, M, D>
+impl<L, H, R, M, D> InPanic<'_, L, H, R, M, D>
 where
     L: PanicLogger,
     H: PanicHalt,
@@ -27,16 +27,8 @@ where
     M: PanicMachine,
     D: PanicDevices,
 {
-    /// Bytes of data that [`PanicHooks::write_log`] takes at most: what the largest slots of the volumes
-    /// with a working lane hold; 0: there is none. Context: any.
-    pub fn log_capacity(&self) -> usize {
-        let lanes = self.lanes();
-        let largest = lanes.all().map(|lane| lane.capacity()).fold(0, usize::max);
-        largest
-    }
-
     /// Writes a piece of the kernel's log to the first volume whose lane works, makes it durable, and
-    /// returns its sequence. In panic context, after [`PanicHooks::notify`] and on the same CPU, under what is
+    /// returns its sequence. In panic context, after [`InPanic::notify`] and on the same CPU, under what is
     /// left of its deadline; all pieces together get 200 ms if that is more.
     ///
     /// Errors: `EBUSY` outside of a panic, if the handler or an earlier piece was broken off in the middle

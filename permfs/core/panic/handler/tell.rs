@@ -10,7 +10,7 @@ use super::{
         Deadline, Flush, PanicDevices, PanicHalt, PanicLogger, PanicMachine, PanicQuiesceResult,
         PanicReboot, SlotState, Stage, VolumeSlot, TASK_LEN,
     },
-    PanicHooks,
+    InPanic,
 };
 use crate::alloc::AllocatorPanicReport;
 
@@ -20,7 +20,7 @@ const VOLUMES_SHOWN: usize = 8;
 const EVENTS_PER_VOLUME: usize = 2;
 const EVENTS_SHOWN: usize = 8;
 
-impl<L, H, R, M, D> PanicHooks<L, H, R, M, D>
+impl<L, H, R, M, D> InPanic<'_, L, H, R, M, D>
 where
     L: PanicLogger,
     H: PanicHalt,
@@ -80,7 +80,7 @@ where
     #[inline(never)]
     pub(super) fn drain(&self, deadline: &mut Deadline) -> PanicQuiesceResult {
         let table = self.report.volumes();
-        let result = drain_for_panic(table, &self.devices, &self.machine, deadline);
+        let result = drain_for_panic(table, self.devices, &self.machine, deadline);
         let mut writer = self.writer(Into::Record);
         let (mut volumes_omitted, mut omitted) = (0u32, table.overflow().in_flight());
         let mut shown = 0usize;

@@ -156,7 +156,37 @@ pub(super) struct World {
     pub(super) devices: Devices,
 }
 
-pub(super) type Hooks<'a> = PanicHooks<&'a Log, &'a Hook, &'a Hook, &'a Machine, &'a Devices>;
+/// The hooks, and the devices that they find in a panic.
+pub(super) struct Hooks<'a> {
+    hooks: PanicHooks<&'a Log, &'a Hook, &'a Hook, &'a Machine>,
+    devices: &'a Devices,
+}
+
+impl Hooks<'_> {
+    pub(super) fn notify(&self, message: &[u8]) {
+        self.hooks.in_panic(&self.devices).notify(message);
+    }
+
+    pub(super) fn finish_deferred(&self) {
+        self.hooks.in_panic(&self.devices).finish_deferred();
+    }
+
+    pub(super) fn write_log(
+        &self,
+        meta: &area::PstoreMeta,
+        data: &[u8],
+    ) -> kernel::prelude::Result<u64> {
+        self.hooks.in_panic(&self.devices).write_log(meta, data)
+    }
+
+    pub(super) fn log_capacity(&self) -> usize {
+        self.hooks.log_capacity()
+    }
+
+    pub(super) fn defer(&self, deferred: bool) {
+        self.hooks.defer(deferred);
+    }
+}
 
 impl World {
     pub(super) fn new() -> Self {
@@ -183,8 +213,11 @@ impl World {
 
     pub(super) fn hooks_with(&self, settings: PanicSettings) -> kernel::prelude::Result<Hooks<'_>> {
         let (halt, reboot) = (&self.halt, &self.reboot);
-        let parts = (&self.log, halt, reboot, &self.machine, &self.devices);
-        PanicHooks::install_in(self.report, parts, settings)
+        let parts = (&self.log, halt, reboot, &self.machine);
+        Ok(Hooks {
+            hooks: PanicHooks::install_in(self.report, parts, settings)?,
+            devices: &self.devices,
+        })
     }
 
     pub(super) fn mount(&self, name: &str) -> SlotGuard {

@@ -119,7 +119,7 @@ pub struct Pending {
 }
 
 type Vec<T> = std::vec::Vec<T>;
-type Hooks = PanicHooks<&'static Log, Never, Never, &'static Machine, &'static Lane>;
+type Hooks = PanicHooks<&'static Log, Never, Never, &'static Machine>;
 
 /// A lane to one device, without a queue: requests are done when they are asked for.
 pub struct Lane {
@@ -217,7 +217,7 @@ impl World {
         }));
         let report = std::boxed::Box::leak(std::boxed::Box::new(PanicReport::new(self.table)));
         let machine = std::boxed::Box::leak(std::boxed::Box::new(Machine(Cell::new(1))));
-        let parts = (self.log, Never, Never, &*machine, lane);
+        let parts = (self.log, Never, Never, &*machine);
         let hooks = PanicHooks::install_in(report, parts, PanicSettings::DEFAULT);
         assert!(self.lane.set(lane).is_ok() && self.hooks.set(hooks.unwrap()).is_ok());
         let options = MountOptions {
@@ -245,13 +245,10 @@ impl World {
             self.dev.set_block(block, self.dev.block(block));
         }
         IN_HANDLER.set(true);
-        self.hooks.get().unwrap().notify(b"the handler came");
+        let handler = self.hooks.get().unwrap().in_panic(self.lane.get().unwrap());
+        handler.notify(b"the handler came");
         let meta = area::PstoreMeta::default();
-        let _ = self
-            .hooks
-            .get()
-            .unwrap()
-            .write_log(&meta, b"<0>the kernel's log");
+        let _ = handler.write_log(&meta, b"<0>the kernel's log");
         IN_HANDLER.set(false);
         assert_eq!(ALLOCATIONS.get(), 0, "the handler has allocated");
     }

@@ -98,7 +98,7 @@ pub(super) fn lines() -> &'static [String] {
     LINES.get_or_init(|| {
         let host = Host::default();
         let settings = PanicSettings::DEFAULT;
-        let hooks = install_panic_hooks(&host, &host, &host, &host, NoLanes, settings);
+        let hooks = install_panic_hooks(&host, &host, &host, &host, settings);
         let hooks = hooks.expect("first");
         let busy = SlotGuard::claim(b"vda", &[0x5a; 16]);
         busy.mounted();
@@ -114,7 +114,9 @@ pub(super) fn lines() -> &'static [String] {
         });
         let _io = busy.gate().begin().expect("open");
         let idle = SlotGuard::claim(b"nvme0n1p2", &[1; 16]);
-        hooks.notify(b"Fatal exception in interrupt: \"x=1\"\x1b[2J");
+        hooks
+            .in_panic(&NoLanes)
+            .notify(b"Fatal exception in interrupt: \"x=1\"\x1b[2J");
         drop(idle);
         drop(hooks);
         host.0.into_inner().expect("one thread")

@@ -8,11 +8,12 @@ use super::{
     scsi,
     span::Limits,
     vectors::{self, Vector},
-    Area, BlockDevice, Mode, Reason, Way,
+    Area, Mode, Reason, Way,
 };
 use crate::bindings;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
+use vfs::block::BlockDevice;
 
 /// NVMe: two physical regions in the command itself; for more the driver allocates a list.
 const NVME_BYTES: u64 = 8192;
@@ -48,7 +49,7 @@ pub(super) enum Driver {
 unsafe fn has_driver(bdev: *mut bindings::block_device, n: u32, bus: &[u8], driver: &[u8]) -> bool {
     let mut its_bus = ptr::null();
     // SAFETY: By the contract; the open disk keeps the devices above it and their drivers.
-    let name = unsafe { bindings::vfs_helper_bdev_driver(bdev, n, &mut its_bus) };
+    let name = unsafe { bindings::crash_helper_bdev_driver(bdev, n, &mut its_bus) };
     if name.is_null() || its_bus.is_null() {
         return false;
     }
@@ -143,14 +144,14 @@ fn writes(driver: Driver, queue: &Queue, collects: Way, mode: Mode) -> Way {
 ///
 /// `ENOMEM`.
 pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode) -> Result<Found> {
-    let bdev = device.bdev();
+    let bdev = device.as_ptr();
     // SAFETY: The device is open by the invariant of `BlockDevice`; the lane keeps a clone of it
     // next to the queue.
     let (queue, start) = unsafe {
-        let raw = NonNull::new(bindings::vfs_helper_bdev_queue(bdev)).ok_or(ENXIO)?;
+        let raw = NonNull::new(bindings::crash_helper_bdev_queue(bdev)).ok_or(ENXIO)?;
         (
             Queue::new(raw),
-            bindings::vfs_helper_bdev_start_sector(bdev),
+            bindings::crash_helper_bdev_start_sector(bdev),
         )
     };
     let mut found = Found {
@@ -195,11 +196,11 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
         match driver {
             // A device that has to translate says so to the driver; then it is the ring that maps.
             Driver::VirtioBlk => {
-                bindings::vfs_helper_bdev_virtio_allocates(bdev)
-                    || bindings::vfs_helper_bdev_translates_dma(bdev)
+                bindings::crash_helper_bdev_virtio_allocates(bdev)
+                    || bindings::crash_helper_bdev_translates_dma(bdev)
             }
             Driver::VirtioScsi | Driver::Ahci => true,
-            Driver::Nvme => bindings::vfs_helper_bdev_translates_dma(bdev),
+            Driver::Nvme => bindings::crash_helper_bdev_translates_dma(bdev),
         }
     };
     // SAFETY: As above; the limits are numbers, each read by itself.
@@ -221,7 +222,7 @@ pub(super) fn probe(device: &BlockDevice, area: Area, buffer: usize, mode: Mode)
     };
     let block = u64::from(device.logical_block_size());
     // SAFETY: As above.
-    let plain = unsafe { bindings::vfs_helper_bdev_is_plain(bdev) };
+    let plain = unsafe { bindings::crash_helper_bdev_is_plain(bdev) };
     found.writes = match limits.chunk() {
         _ if device.is_read_only() => Way::None(Reason::ReadOnly),
         Some(chunk) if plain && chunk as u64 >= block => {

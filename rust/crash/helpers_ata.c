@@ -2,7 +2,7 @@
 /*
  * As helpers_scsi.c, for the SATA disks of an AHCI controller: what libata adds to SCSI. Nothing of
  * libata's is called; the port is seen as its interrupt's handler sees it. All that is changed here
- * belongs to a port's lock, which is irq-safe and which nobody holds: vfs_helper_ata_is_locked().
+ * belongs to a port's lock, which is irq-safe and which nobody holds: crash_helper_ata_is_locked().
  */
 #include "bindings_helper.h"
 #include <linux/libata.h>
@@ -17,7 +17,7 @@ static struct ata_port *port_of(struct request_queue *q)
 }
 
 /* One ATA disk on the port's own link: no port multiplier, whose links wait for each other. */
-bool vfs_helper_ata_is_plain(struct request_queue *q)
+bool crash_helper_ata_is_plain(struct request_queue *q)
 {
 	const struct ata_port *ap = port_of(q);
 	const struct ata_device *dev = &ap->link.device[0];
@@ -27,7 +27,7 @@ bool vfs_helper_ata_is_plain(struct request_queue *q)
 }
 
 /* Whether an interrupt's handler that is called with this completes the disk's commands. */
-bool vfs_helper_ata_is_handled_by(struct request_queue *q, const void *dev_id)
+bool crash_helper_ata_is_handled_by(struct request_queue *q, const void *dev_id)
 {
 	const struct ata_port *ap = port_of(q);
 
@@ -35,14 +35,14 @@ bool vfs_helper_ata_is_handled_by(struct request_queue *q, const void *dev_id)
 }
 
 /* Whether the port is the error handler's. */
-bool vfs_helper_ata_in_recovery(struct request_queue *q)
+bool crash_helper_ata_in_recovery(struct request_queue *q)
 {
 	return port_of(q)->pflags & (ATA_PFLAG_EH_PENDING | ATA_PFLAG_EH_IN_PROGRESS |
 				     ATA_PFLAG_FROZEN | ATA_PFLAG_RESETTING);
 }
 
 /* Whether the port or its disk is asleep, coming or going. */
-bool vfs_helper_ata_is_away(struct request_queue *q)
+bool crash_helper_ata_is_away(struct request_queue *q)
 {
 	const struct ata_port *ap = port_of(q);
 
@@ -56,7 +56,7 @@ bool vfs_helper_ata_is_away(struct request_queue *q)
  * native command queuing) goes alone: libata turns others down meanwhile, and a flush that comes
  * while queued ones are in flight it takes and puts aside for a worker.
  */
-bool vfs_helper_ata_has_room(struct request_queue *q, bool flush)
+bool crash_helper_ata_has_room(struct request_queue *q, bool flush)
 {
 	struct ata_port *ap = port_of(q);
 	const struct ata_link *link = &ap->link;
@@ -67,13 +67,13 @@ bool vfs_helper_ata_has_room(struct request_queue *q, bool flush)
 }
 
 /* Whether the port has sent a command that was not found to be complete. */
-bool vfs_helper_ata_has_commands(struct request_queue *q)
+bool crash_helper_ata_has_commands(struct request_queue *q)
 {
 	return port_of(q)->qc_active;
 }
 
 /* Whether this CPU, or one that was stopped by an NMI, holds the lock of the disk's port. */
-bool vfs_helper_ata_is_locked(struct request_queue *q)
+bool crash_helper_ata_is_locked(struct request_queue *q)
 {
 	return spin_is_locked(port_of(q)->lock);
 }
@@ -83,7 +83,7 @@ bool vfs_helper_ata_is_locked(struct request_queue *q)
  * complete there, whichever disk it belongs to. A flush that was put aside is forgotten: its worker
  * does not run any more, and the port would take no other command. Nor is the activity blinked.
  */
-void vfs_helper_ata_prepare_at_panic(struct request_queue *q)
+void crash_helper_ata_prepare_at_panic(struct request_queue *q)
 {
 	const struct ata_host *host = port_of(q)->host;
 	unsigned int n;
@@ -93,7 +93,7 @@ void vfs_helper_ata_prepare_at_panic(struct request_queue *q)
 
 		if (!ap || !ap->scsi_host)
 			continue;
-		vfs_helper_tags_complete_here(&ap->scsi_host->tag_set);
+		crash_helper_tags_complete_here(&ap->scsi_host->tag_set);
 		ap->link.flags &= ~ATA_LFLAG_SW_ACTIVITY;
 		ap->link.deferred_qc = NULL;
 	}

@@ -37,13 +37,13 @@
 //! [`Mode::Force`] writes without asking for the class. Neither mode calls a handler that is in
 //! progress.
 
-use super::BlockDevice;
-use crate::{bindings, panic};
+use crate::bindings;
 use core::{cell::UnsafeCell, ptr};
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full},
 };
+use vfs::{block::BlockDevice, stopped};
 
 pub mod at_panic;
 mod ata;
@@ -107,7 +107,7 @@ pub enum Op {
 /// # Invariants
 ///
 /// An entry is null or points to a [`Shared`] that is not freed while the entry holds it, nor ever
-/// once [`panic::frozen`] says so.
+/// once [`stopped::is_set`] says so.
 static TABLE: [Atomic<*mut Shared>; LANES] = [const { Atomic::new(ptr::null_mut()) }; LANES];
 
 /// Memory that a device can reach, in one piece.
@@ -127,7 +127,7 @@ impl Buffer {
         let pages = len.div_ceil(kernel::page::PAGE_SIZE).max(1);
         let order = pages.checked_next_power_of_two().ok_or(ENOMEM)?.ilog2();
         // SAFETY: No requirements.
-        let data = unsafe { bindings::vfs_helper_alloc_dma_pages(order) }.cast::<u8>();
+        let data = unsafe { bindings::crash_helper_alloc_dma_pages(order) }.cast::<u8>();
         if data.is_null() {
             return Err(ENOMEM);
         }
@@ -139,7 +139,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_free_pages(self.data.cast(), self.order) };
+        unsafe { bindings::crash_helper_free_pages(self.data.cast(), self.order) };
     }
 }
 
@@ -255,7 +255,7 @@ impl Drop for Lane {
         }
         // Either this sees the freeze, or the panic, which looks into the table after it, sees the
         // entry gone: the exchanges of both are full barriers.
-        if panic::frozen() {
+        if stopped::is_set() {
             return;
         }
         // SAFETY: By the type invariant it is ours; nobody can find it any more, and by the above

@@ -20,7 +20,7 @@ use crate::bindings;
 /// See [the module](self).
 pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
     // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_ata_is_plain(queue.as_ptr()) }
+    unsafe { bindings::crash_helper_ata_is_plain(queue.as_ptr()) }
 }
 
 /// Whether the handler of `vector` completes the disk's commands; any context.
@@ -30,7 +30,7 @@ pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
 /// See [the module](self).
 pub(super) unsafe fn is_handled_by(queue: &Queue, vector: &Vector) -> bool {
     // SAFETY: By the contract; the pointer is only compared.
-    unsafe { bindings::vfs_helper_ata_is_handled_by(queue.as_ptr(), vector.dev_id()) }
+    unsafe { bindings::crash_helper_ata_is_handled_by(queue.as_ptr(), vector.dev_id()) }
 }
 
 /// Why neither commands may be sent nor completed here, if so.
@@ -41,9 +41,9 @@ pub(super) unsafe fn is_handled_by(queue: &Queue, vector: &Vector) -> bool {
 pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
     // SAFETY: By the contract.
     unsafe {
-        if bindings::vfs_helper_ata_in_recovery(queue.as_ptr()) {
+        if bindings::crash_helper_ata_in_recovery(queue.as_ptr()) {
             Some("recovery")
-        } else if bindings::vfs_helper_ata_is_away(queue.as_ptr()) {
+        } else if bindings::crash_helper_ata_is_away(queue.as_ptr()) {
             Some("not-running")
         } else {
             None
@@ -58,7 +58,7 @@ pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
 /// See [the module](self).
 pub(super) unsafe fn has_room(queue: &Queue, flush: bool) -> bool {
     // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_ata_has_room(queue.as_ptr(), flush) }
+    unsafe { bindings::crash_helper_ata_has_room(queue.as_ptr(), flush) }
 }
 
 /// Whether the disk has been sent a command that was not found to be complete. A request that its CPU
@@ -69,7 +69,7 @@ pub(super) unsafe fn has_room(queue: &Queue, flush: bool) -> bool {
 /// See [the module](self).
 pub(super) unsafe fn has_commands(queue: &Queue) -> bool {
     // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_ata_has_commands(queue.as_ptr()) }
+    unsafe { bindings::crash_helper_ata_has_commands(queue.as_ptr()) }
 }
 
 /// Whether anybody holds the lock that sending and completing take.
@@ -79,7 +79,7 @@ pub(super) unsafe fn has_commands(queue: &Queue) -> bool {
 /// See [the module](self).
 pub(super) unsafe fn is_locked(queue: &Queue) -> bool {
     // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_ata_is_locked(queue.as_ptr()) }
+    unsafe { bindings::crash_helper_ata_is_locked(queue.as_ptr()) }
 }
 
 /// Has what is in flight on the whole controller completed where it is found, and nothing done for
@@ -90,5 +90,5 @@ pub(super) unsafe fn is_locked(queue: &Queue) -> bool {
 /// See [the module](self); the lock is not held.
 pub(super) unsafe fn prepare(queue: &Queue) {
     // SAFETY: By the contract, in panic context: nobody else changes what the lock protects.
-    unsafe { bindings::vfs_helper_ata_prepare_at_panic(queue.as_ptr()) };
+    unsafe { bindings::crash_helper_ata_prepare_at_panic(queue.as_ptr()) };
 }

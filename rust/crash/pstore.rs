@@ -13,7 +13,7 @@
 
 // Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
 
-use crate::{bindings, kmsg::Reason, time::Timespec};
+use crate::{bindings, kmsg::Reason, Stopped};
 use core::{cell::UnsafeCell, ptr::NonNull, slice};
 use kernel::{
     error::{from_err_ptr, from_result, to_result},
@@ -21,6 +21,7 @@ use kernel::{
     prelude::*,
     types::Opaque,
 };
+use vfs::time::Timespec;
 
 /// What a record holds (`enum pstore_type_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +77,10 @@ pub struct Stored {
 }
 
 /// Stores records.
+///
+/// `'static`, because a registration that is leaked stays pstore's.
 #[vtable]
-pub trait Backend: Send + Sync {
+pub trait Backend: Send + Sync + 'static {
     /// Middle part of the names of its files: `dmesg-NAME-ID`.
     const NAME: &'static CStr;
 
@@ -89,11 +92,11 @@ pub trait Backend: Send + Sync {
 
     /// Stores a record, and gives it a number.
     ///
-    /// For [`Reason::Panic`] this runs in panic context (see [`crate::panic`]): from a kmsg dumper,
-    /// interrupts off, other CPUs stopped, pstore's raw spinlock held. For others that holds but for
-    /// the other CPUs. An `Err` is counted as a record that was not stored: pstore goes on with the
-    /// next one and prints the first error.
-    fn write(&self, header: &Header, data: &[u8]) -> Result<u64>;
+    /// For [`Reason::Panic`] this runs in [panic context](crate#panic-context), from a kmsg dumper and
+    /// with pstore's raw spinlock held; `stopped` says so if a [panic notifier](crate::panic) is
+    /// registered, which ran before. For others that holds but for the other CPUs. An `Err` is counted
+    /// as a record that was not stored: pstore goes on with the next one and prints the first error.
+    fn write(&self, stopped: Option<Stopped<'_>>, header: &Header, data: &[u8]) -> Result<u64>;
 
     /// The next record, or [`None`] after the last; an `Err` ends the enumeration, so that what stands
     /// behind a record which cannot be read is reached only by skipping that one.
@@ -152,7 +155,8 @@ impl<B: Backend> Registration<B> {
             },
             info <- Opaque::try_ffi_init(|slot: *mut bindings::pstore_info| {
                 let this = this.as_ptr();
-                // SAFETY: The buffer is in place, and stays where it is: it is not changed any more.
+                // SAFETY: `try_pin_init` has initialised the buffer before this field. It is not
+                // changed any more, so its memory stays where it is.
                 let buffer = unsafe { (*this).buffer.as_mut_ptr() };
                 let info = bindings::pstore_info {
                     owner: this_module::<<B as Backend>::OwnerModule>().as_ptr(),
@@ -168,10 +172,11 @@ impl<B: Backend> Registration<B> {
                     erase: Some(Self::erase),
                     ..pin_init::zeroed()
                 };
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: `slot` is memory for the info, which `try_ffi_init` lends us for writing.
                 unsafe { slot.write(info) };
-                // INVARIANT: By the call.
-                // SAFETY: `info` is pinned, complete, and unregistered before its memory goes.
+                // INVARIANT: If this succeeds `info` is pstore's backend.
+                // SAFETY: `info` is complete and pinned, as are the fields that its callbacks use, and
+                // `Drop` unregisters it before its memory goes.
                 to_result(unsafe { bindings::pstore_register(slot) })
             }),
         })
@@ -182,22 +187,37 @@ impl<B: Backend> Registration<B> {
         &self.backend
     }
 
+    /// The registration that pstore calls.
+    ///
     /// # Safety
     ///
-    /// `info` is that of a `Registration<B>` which is registered.
+    /// `info` is what pstore has called a callback of this type with, which lasts longer than `'a`.
     unsafe fn from_info<'a>(info: *mut bindings::pstore_info) -> &'a Self {
-        // SAFETY: By *registered*.
+        // SAFETY: Only `new` gives these callbacks away, in an `info` whose `data` is the registration
+        // that it is in. `Drop` waits for callbacks that run before that goes.
         unsafe { &*(*info).data.cast::<Self>() }
+    }
+
+    /// The same, and the cursor.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::from_info`], from `open` or `read`; one at a time.
+    unsafe fn with_cursor<'a>(info: *mut bindings::pstore_info) -> (&'a B, &'a mut B::Cursor) {
+        // SAFETY: The contract of `from_info` is part of ours.
+        let this = unsafe { Self::from_info(info) };
+        // SAFETY: pstore calls `open` and `read` with the info's `read_mutex` held, and nobody else
+        // looks at the cursor.
+        (&this.backend, unsafe { &mut *this.cursor.get() })
     }
 
     /// # Safety
     ///
     /// Called by pstore under `read_mutex`, with the `info` of a `Registration<B>`.
     unsafe extern "C" fn open(info: *mut bindings::pstore_info) -> c_int {
-        // SAFETY: By the contract.
-        let this = unsafe { Self::from_info(info) };
-        // SAFETY: By *one reader*.
-        unsafe { *this.cursor.get() = B::Cursor::default() };
+        // SAFETY: pstore calls with the info of a registration, under its `read_mutex`.
+        let (_, cursor) = unsafe { Self::with_cursor(info) };
+        *cursor = B::Cursor::default();
         0
     }
 
@@ -206,11 +226,10 @@ impl<B: Backend> Registration<B> {
     /// Called by pstore under `read_mutex`, with a record of its own that has the `info` of a
     /// `Registration<B>`.
     unsafe extern "C" fn read(record: *mut bindings::pstore_record) -> isize {
-        // SAFETY: By the contract.
-        let this = unsafe { Self::from_info((*record).psi) };
-        // SAFETY: By *one reader*.
-        let cursor = unsafe { &mut *this.cursor.get() };
-        let stored = match this.backend.next(cursor) {
+        // SAFETY: pstore has put the info of a registration into the record, which is its own, and holds
+        // `read_mutex`.
+        let (backend, cursor) = unsafe { Self::with_cursor((*record).psi) };
+        let stored = match backend.next(cursor) {
             Ok(Some(stored)) if !stored.data.is_empty() => stored,
             Ok(Some(_)) => return EINVAL.to_errno() as isize,
             Ok(None) => return 0,
@@ -219,7 +238,7 @@ impl<B: Backend> Registration<B> {
         let header = &stored.header;
         // Not empty, so this is memory of `kvmalloc()`, which pstore frees with `kvfree()`.
         let (data, len, _) = stored.data.into_raw_parts();
-        // SAFETY: By the contract the record is valid, and nobody else has it.
+        // SAFETY: pstore has allocated the record for this call and shows it to nobody before we return.
         unsafe {
             (*record).id = stored.id;
             (*record).type_ = header.kind.0;
@@ -239,34 +258,29 @@ impl<B: Backend> Registration<B> {
     /// Called by pstore with a record that has the `info` of a `Registration<B>`, and `size` bytes at
     /// `buf`.
     unsafe extern "C" fn write(record: *mut bindings::pstore_record) -> c_int {
-        // SAFETY: By the contract; the fields are plain numbers.
-        let (this, len, buf) = unsafe {
-            (
-                Self::from_info((*record).psi),
-                (*record).size,
-                (*record).buf,
-            )
-        };
-        if len <= 0 || buf.is_null() {
+        // SAFETY: The record is on the stack of pstore's dumper, which waits for us and has put the info
+        // of a registration there; nobody else has it.
+        let (this, record) = unsafe { (Self::from_info((*record).psi), &mut *record) };
+        if record.size <= 0 || record.buf.is_null() {
             return EINVAL.to_errno();
         }
-        // SAFETY: As above.
-        let header = unsafe {
-            Header {
-                kind: Kind((*record).type_),
-                time: (*record).time.into(),
-                reason: (*record).reason,
-                count: (*record).count,
-                part: (*record).part,
-                compressed: (*record).compressed,
-            }
+        let header = Header {
+            kind: Kind(record.type_),
+            time: record.time.into(),
+            reason: record.reason,
+            count: record.count,
+            part: record.part,
+            compressed: record.compressed,
         };
-        // SAFETY: By the contract.
-        let data = unsafe { slice::from_raw_parts(buf.cast::<u8>(), len as usize) };
-        match this.backend.write(&header, data) {
+        // SAFETY: pstore has filled so many bytes of the buffer there, and leaves them alone until we
+        // return.
+        let data = unsafe { slice::from_raw_parts(record.buf.cast::<u8>(), record.size as usize) };
+        // SAFETY: pstore passes the reason on that its kmsg dumper was called for: for a panic by
+        // `panic()`, on its own CPU after its notifiers. The callee cannot keep what it gets.
+        let stopped = unsafe { Reason::from_c(record.reason).stopped() };
+        match this.backend.write(stopped, &header, data) {
             Ok(id) => {
-                // SAFETY: The record is pstore's own, valid for writes.
-                unsafe { (*record).id = id };
+                record.id = id;
                 0
             }
             Err(e) => e.to_errno(),
@@ -278,7 +292,8 @@ impl<B: Backend> Registration<B> {
     /// Called by pstore under `read_mutex`, with a record that [`Self::read`] has filled.
     unsafe extern "C" fn erase(record: *mut bindings::pstore_record) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: pstore keeps the record of each file, which `read` has filled, until the file has
+            // gone; it was read from the registration whose info it has.
             let (this, kind, id) = unsafe {
                 (
                     Self::from_info((*record).psi),
@@ -293,7 +308,7 @@ impl<B: Backend> Registration<B> {
 }
 
 /// `PSTORE_FLAGS_DMESG`: pstore writes the log of the kernel here.
-const DMESG: c_int = bindings::VFS_CONST_PSTORE_FLAGS_DMESG;
+const DMESG: c_int = bindings::CRASH_CONST_PSTORE_FLAGS_DMESG;
 
 #[pinned_drop]
 impl<B: Backend> PinnedDrop for Registration<B> {
@@ -311,15 +326,17 @@ impl<B: Backend> PinnedDrop for Registration<B> {
     // `pstore_put_backend_records()` removes each record's file, whose inode frees what pstore keeps of
     // the record as it goes, and then writes to that. So the inodes are made to go later.
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the invariant of `Filesystem` the mount is there, and keeps its super block.
+        // SAFETY: Our mount of pstore's filesystem keeps its super block until `filesystem` is dropped,
+        // which is after this.
         let held = unsafe {
             let sb = (*self.filesystem.mount.as_ptr()).mnt_sb;
-            bindings::vfs_helper_hold_inodes(sb)
+            bindings::crash_helper_hold_inodes(sb)
         };
-        // SAFETY: By *registered*.
+        // SAFETY: `new` has registered it, and `Drop` comes once. Why nobody is in a callback when the
+        // memory goes is told above.
         unsafe { bindings::pstore_unregister(self.info.get()) };
-        // SAFETY: Once, and the super block is still there.
-        unsafe { bindings::vfs_helper_release_inodes(held) };
+        // SAFETY: `held` is from above and given back once, with the super block still there.
+        unsafe { bindings::crash_helper_release_inodes(held) };
     }
 }
 
@@ -340,18 +357,19 @@ struct Filesystem {
 impl Filesystem {
     #[inline]
     fn pin() -> Result<Self> {
-        // SAFETY: The name is a string.
+        // SAFETY: The name is a static string. What is found comes with a reference on its module.
         let pstore =
             unsafe { bindings::get_fs_type(kernel::str::as_char_ptr_in_const_context(c"pstore")) };
         if pstore.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: The type is valid: it has a reference until it is put.
+        // SAFETY: The reference on its module keeps the type until it is put.
         let mount = unsafe { bindings::kern_mount(pstore) };
-        // SAFETY: As above; the mount has a reference of its own.
+        // SAFETY: The reference that `get_fs_type()` took is put once, and the type not used any more; a
+        // mount keeps one of its own.
         unsafe { bindings::module_put((*pstore).owner) };
         let mount = from_err_ptr(mount)?;
-        // INVARIANT: By the call.
+        // INVARIANT: `kern_mount()` has made it, and it is ours to unmount.
         NonNull::new(mount)
             .map(|mount| Self { mount })
             .ok_or(ENODEV)
@@ -361,7 +379,7 @@ impl Filesystem {
 impl Drop for Filesystem {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: `pin` has mounted it for us, and it is unmounted once.
         unsafe { bindings::kern_unmount(self.mount.as_ptr()) };
     }
 }

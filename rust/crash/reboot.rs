@@ -26,8 +26,8 @@ pub enum Event {
 impl Event {
     fn from_code(code: c_ulong) -> Self {
         match code as u32 {
-            bindings::VFS_CONST_SYS_HALT => Event::Halt,
-            bindings::VFS_CONST_SYS_POWER_OFF => Event::PowerOff,
+            bindings::CRASH_CONST_SYS_HALT => Event::Halt,
+            bindings::CRASH_CONST_SYS_POWER_OFF => Event::PowerOff,
             _ => Event::Restart,
         }
     }
@@ -43,7 +43,9 @@ impl Event {
 }
 
 /// Hears of reboots.
-pub trait Notifier: Send + Sync {
+///
+/// `'static`, because a registration that is leaked stays on the chain.
+pub trait Notifier: Send + Sync + 'static {
     /// Higher ones are called first; among equals, those that were registered first.
     const PRIORITY: i32 = 0;
 
@@ -90,10 +92,11 @@ impl<N: Notifier> Registration<N> {
                     priority: N::PRIORITY,
                     ..pin_init::zeroed()
                 };
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: `slot` is memory for a block, which `try_ffi_init` lends us for writing.
                 unsafe { slot.write(block) };
-                // INVARIANT: By the call.
-                // SAFETY: The block is pinned and leaves the chain before its memory goes.
+                // INVARIANT: If this succeeds the block is on the chain.
+                // SAFETY: The block is pinned, and `Drop` takes it off the chain before its memory
+                // goes.
                 to_result(unsafe { bindings::register_reboot_notifier(slot) })
             }),
         })
@@ -107,8 +110,8 @@ impl<N: Notifier> Registration<N> {
         action: c_ulong,
         _command: *mut c_void,
     ) -> c_int {
-        // SAFETY: By the contract the block is part of a registration, which stays while the chain is
-        // locked.
+        // SAFETY: Only `new` registers this function, with the block inside of a `Self`. The chain is
+        // read-locked here, and `Drop` has to lock it for writing before the memory goes.
         let this = unsafe { &*block.byte_sub(offset_of!(Self, block)).cast::<Self>() };
         this.notifier.notify(Event::from_code(action));
         bindings::NOTIFY_DONE as c_int
@@ -118,7 +121,8 @@ impl<N: Notifier> Registration<N> {
 #[pinned_drop]
 impl<N: Notifier> PinnedDrop for Registration<N> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant; waits for notifiers that are running.
+        // SAFETY: `new` has put the block on the chain. This takes its lock for writing, so that nobody is
+        // in `call` when the memory goes.
         unsafe { bindings::unregister_reboot_notifier(self.block.get()) };
     }
 }

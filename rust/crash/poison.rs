@@ -30,7 +30,7 @@
 //! In all other respects it is a [`Mutex`]; a lock and an unlock cost two loads and two stores more,
 //! none of them atomic instructions.
 
-use crate::{bindings, panic::Die};
+use crate::{bindings, die::Die};
 use core::{
     mem::{offset_of, ManuallyDrop},
     ops::{Deref, DerefMut},
@@ -114,11 +114,11 @@ impl State {
             tag,
             // SAFETY: `slot` is pinned and valid for writes.
             irq <- Opaque::ffi_init(|slot: *mut bindings::irq_work| unsafe {
-                bindings::vfs_helper_init_irq_work(slot, Some(Self::raised))
+                bindings::crash_helper_init_irq_work(slot, Some(Self::raised))
             }),
             // SAFETY: As above.
             work <- Opaque::ffi_init(move |slot: *mut bindings::delayed_work| unsafe {
-                bindings::vfs_helper_init_delayed_work(slot, Some(release))
+                bindings::crash_helper_init_delayed_work(slot, Some(release))
             }),
         })
     }
@@ -134,7 +134,7 @@ impl State {
 
     fn schedule(&self, ms: u32) {
         // SAFETY: By the type invariant; any context but NMI.
-        unsafe { bindings::vfs_helper_schedule_delayed_work(self.work.get(), ms) };
+        unsafe { bindings::crash_helper_schedule_delayed_work(self.work.get(), ms) };
     }
 
     /// Makes it known to die notifiers, if there is room.
@@ -175,7 +175,7 @@ impl Seen<'_> {
     #[inline]
     pub fn is_owned(&self) -> bool {
         // SAFETY: Reads a pointer.
-        let current = unsafe { bindings::vfs_helper_current() };
+        let current = unsafe { bindings::crash_helper_current() };
         self.0.owner.load(Relaxed) == current
     }
 
@@ -192,8 +192,8 @@ impl Seen<'_> {
         // SAFETY: The current task lives as yet.
         let (task, exiting) = unsafe {
             (
-                bindings::vfs_helper_get_current_task(),
-                bindings::vfs_helper_is_exiting(bindings::vfs_helper_current(), false),
+                bindings::crash_helper_get_current_task(),
+                bindings::crash_helper_is_exiting(bindings::crash_helper_current(), false),
             )
         };
         state.exiting.store(exiting, Relaxed);
@@ -269,7 +269,7 @@ impl<T> PoisonMutex<T> {
             return Err(Poisoned);
         }
         // SAFETY: Reads a pointer.
-        let current = unsafe { bindings::vfs_helper_current() };
+        let current = unsafe { bindings::crash_helper_current() };
         // INVARIANT: The mutex is ours.
         self.state.owner.store(current, Relaxed);
         Ok(PoisonGuard {
@@ -293,7 +293,7 @@ impl<T> PoisonMutex<T> {
         // SAFETY: By the contract it is part of a delayed work, which is part of a state, which is part of
         // a `Self`.
         let this = unsafe {
-            let work = bindings::vfs_helper_to_delayed_work(work);
+            let work = bindings::crash_helper_to_delayed_work(work);
             let state = work.byte_sub(offset_of!(State, work));
             &*state.byte_sub(offset_of!(Self, state)).cast::<Self>()
         };
@@ -304,7 +304,7 @@ impl<T> PoisonMutex<T> {
         }
         let owned = state.owner.load(Relaxed) == dead;
         // SAFETY: There is a reference on the task.
-        let gone = unsafe { bindings::vfs_helper_is_exiting(dead, state.exiting.load(Relaxed)) };
+        let gone = unsafe { bindings::crash_helper_is_exiting(dead, state.exiting.load(Relaxed)) };
         if owned && !gone {
             state.schedule(GONE_CHECK_MS);
             return;

@@ -51,6 +51,7 @@ impl Level {
 pub fn line(level: Level, bytes: &[u8]) {
     let len = bytes.len().min(MAX_LINE) as c_int;
     let format = kernel::str::as_char_ptr_in_const_context(level.format());
-    // SAFETY: The format takes a precision and a string, of which it reads at most that many bytes.
+    // SAFETY: The format takes a precision and a string, of which it reads at most that many bytes:
+    // no more than `bytes` has.
     unsafe { bindings::_printk(format, len, bytes.as_ptr()) };
 }

@@ -30,23 +30,23 @@ static bool is_plain(const struct scsi_device *sdev)
  * Whether the device takes a command now; for the queue of a disk of sd's, in any context. What is
  * READY takes none of host_lock's paths in scsi_queue_rq(): these unlock with interrupts on.
  */
-enum vfs_scsi_state vfs_helper_scsi_state(struct request_queue *q)
+enum crash_scsi_state crash_helper_scsi_state(struct request_queue *q)
 {
 	struct scsi_device *sdev = q->queuedata;
 
 	if (!is_plain(sdev))
-		return VFS_SCSI_NOT_PLAIN;
+		return CRASH_SCSI_NOT_PLAIN;
 	if (scsi_host_in_recovery(sdev->host))
-		return VFS_SCSI_RECOVERY;
+		return CRASH_SCSI_RECOVERY;
 	if (scsi_get_host_state(sdev->host) != SHOST_RUNNING ||
 	    sdev->sdev_state != SDEV_RUNNING || sdev->changed || blk_queue_pm_only(q))
-		return VFS_SCSI_NOT_RUNNING;
+		return CRASH_SCSI_NOT_RUNNING;
 	if (atomic_read(&sdev->host->host_blocked) > 0 || sdev->host->host_self_blocked ||
 	    atomic_read(&sdev->device_blocked) > 0 || !list_empty(&sdev->starved_entry))
-		return VFS_SCSI_FULL;
+		return CRASH_SCSI_FULL;
 	if (sdev->budget_map.map && scsi_device_busy(sdev) >= sdev->queue_depth)
-		return VFS_SCSI_NO_BUDGET;
-	return VFS_SCSI_READY;
+		return CRASH_SCSI_NO_BUDGET;
+	return CRASH_SCSI_READY;
 }
 
 /*
@@ -54,7 +54,7 @@ enum vfs_scsi_state vfs_helper_scsi_state(struct request_queue *q)
  * no budget or no host, telling userspace of a unit attention (workqueues), raising the device's
  * depth (locks, references), and entropy (a lock). Work that is pending is not queued again.
  */
-void vfs_helper_scsi_prepare_at_panic(struct request_queue *q)
+void crash_helper_scsi_prepare_at_panic(struct request_queue *q)
 {
 	struct scsi_device *sdev = q->queuedata;
 
@@ -66,12 +66,12 @@ void vfs_helper_scsi_prepare_at_panic(struct request_queue *q)
 }
 
 /* A budget, without which no command may be sent; negative: none is left. */
-int vfs_helper_mq_get_budget(struct request_queue *q)
+int crash_helper_mq_get_budget(struct request_queue *q)
 {
 	return q->mq_ops->get_budget(q);
 }
 
-void vfs_helper_mq_set_budget(struct request *rq, int token)
+void crash_helper_mq_set_budget(struct request *rq, int token)
 {
 	rq->q->mq_ops->set_rq_budget_token(rq, token);
 }
@@ -99,7 +99,7 @@ static void fill_rw(struct scsi_cmnd *cmd, const struct scsi_device *sdev, bool 
  * made outside, as this, is ended. So the fields are set that scsi_alloc_request() sets, and those
  * that its callers do; the others scsi_queue_rq() sets for each request without RQF_DONTPREP.
  */
-void vfs_helper_scsi_fill(struct request *rq)
+void crash_helper_scsi_fill(struct request *rq)
 {
 	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
 	const struct scsi_device *sdev = rq->q->queuedata;
@@ -129,18 +129,18 @@ void vfs_helper_scsi_fill(struct request *rq)
  * What a command has come to whose request has ended. The request's status does not tell: it is
  * good when the sense is deferred, and when less was moved than asked for.
  */
-enum vfs_scsi_outcome vfs_helper_scsi_outcome(struct request *rq)
+enum crash_scsi_outcome crash_helper_scsi_outcome(struct request *rq)
 {
 	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
 	const u8 *sense = cmd->sense_buffer;
 	u8 key;
 
 	if (!cmd->result)
-		return scsi_get_resid(cmd) ? VFS_SCSI_FAILED : VFS_SCSI_DONE;
+		return scsi_get_resid(cmd) ? CRASH_SCSI_FAILED : CRASH_SCSI_DONE;
 	if (get_host_byte(cmd) == DID_RESET)
-		return VFS_SCSI_AGAIN;
+		return CRASH_SCSI_AGAIN;
 	if (get_host_byte(cmd) != DID_OK || get_status_byte(cmd) != SAM_STAT_CHECK_CONDITION)
-		return VFS_SCSI_FAILED;
+		return CRASH_SCSI_FAILED;
 	switch (sense[0] & 0x7f) {
 	case 0x70:
 		key = sense[2] & 0xf;
@@ -151,11 +151,11 @@ enum vfs_scsi_outcome vfs_helper_scsi_outcome(struct request *rq)
 	case 0x71:
 	case 0x73:
 		/* Deferred: it tells of an earlier command, and this one was not executed. */
-		return VFS_SCSI_AGAIN;
+		return CRASH_SCSI_AGAIN;
 	default:
-		return VFS_SCSI_FAILED;
+		return CRASH_SCSI_FAILED;
 	}
 	if (key == RECOVERED_ERROR && !scsi_get_resid(cmd))
-		return VFS_SCSI_DONE;
-	return key == UNIT_ATTENTION ? VFS_SCSI_AGAIN : VFS_SCSI_FAILED;
+		return CRASH_SCSI_DONE;
+	return key == UNIT_ATTENTION ? CRASH_SCSI_AGAIN : CRASH_SCSI_FAILED;
 }

@@ -30,7 +30,7 @@ pub(super) enum Call {
 /// One interrupt with one handler.
 pub(super) struct Vector {
     number: u32,
-    irq: bindings::vfs_irq,
+    irq: bindings::crash_irq,
 }
 
 impl Vector {
@@ -43,13 +43,13 @@ impl Vector {
     ///
     /// Context: panic context.
     pub(super) fn state(&self) -> Call {
-        let mut now = MaybeUninit::<bindings::vfs_irq>::uninit();
+        let mut now = MaybeUninit::<bindings::crash_irq>::uninit();
         let mut busy = false;
         // SAFETY: Both are valid for writes. In panic context nobody changes interrupts; the lookup
         // is a walk of a tree under RCU, and what it finds cannot be freed, because who would is
         // stopped.
         let found = unsafe {
-            bindings::vfs_helper_irq_find_at_panic(self.number, now.as_mut_ptr(), &mut busy)
+            bindings::crash_helper_irq_find_at_panic(self.number, now.as_mut_ptr(), &mut busy)
         };
         if !found {
             return Call::Changed;
@@ -80,7 +80,7 @@ impl Vector {
         }
         // SAFETY: By the contract. It is registered with this `dev_id`, as `state` has just seen;
         // interrupts are off as they are in a handler; nobody is in the middle of it.
-        unsafe { bindings::vfs_helper_irq_call(&self.irq, self.number) };
+        unsafe { bindings::crash_helper_irq_call(&self.irq, self.number) };
         Call::Called
     }
 }
@@ -98,7 +98,7 @@ impl Vector {
 pub(super) unsafe fn of(bdev: *mut bindings::block_device) -> Result<KVec<Vector>> {
     let mut vectors = KVec::new();
     // SAFETY: By the contract; the open device keeps those above it.
-    let pci = unsafe { bindings::vfs_helper_bdev_pci(bdev) };
+    let pci = unsafe { bindings::crash_helper_bdev_pci(bdev) };
     if pci.is_null() {
         return Ok(vectors);
     }
@@ -108,9 +108,9 @@ pub(super) unsafe fn of(bdev: *mut bindings::block_device) -> Result<KVec<Vector
         let Ok(number) = u32::try_from(number) else {
             break;
         };
-        let mut irq = MaybeUninit::<bindings::vfs_irq>::uninit();
+        let mut irq = MaybeUninit::<bindings::crash_irq>::uninit();
         // SAFETY: Valid for writes.
-        if unsafe { bindings::vfs_helper_irq_find(number, irq.as_mut_ptr()) } {
+        if unsafe { bindings::crash_helper_irq_find(number, irq.as_mut_ptr()) } {
             // SAFETY: It was found, so it was written.
             let irq = unsafe { irq.assume_init() };
             vectors.push(Vector { number, irq }, GFP_KERNEL)?;

@@ -63,51 +63,51 @@ impl Queue {
     /// context.
     pub(super) fn while_alive<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         // SAFETY: By the type invariant.
-        if !unsafe { bindings::vfs_helper_queue_enter(self.as_ptr()) } {
+        if !unsafe { bindings::crash_helper_queue_enter(self.as_ptr()) } {
             return None;
         }
         let done = f();
         // SAFETY: It was entered above.
-        unsafe { bindings::vfs_helper_queue_exit(self.as_ptr()) };
+        unsafe { bindings::crash_helper_queue_exit(self.as_ptr()) };
         Some(done)
     }
 
     /// Whether new requests are refused: it is frozen, or the device is gone.
     pub(super) fn is_going(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_queue_is_going(self.as_ptr()) }
+        unsafe { bindings::crash_helper_queue_is_going(self.as_ptr()) }
     }
 
     /// Whether nothing is in flight and nothing can be, so that the driver may have taken down what
     /// its functions use.
     pub(super) fn is_unused(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_queue_is_unused(self.as_ptr()) }
+        unsafe { bindings::crash_helper_queue_is_unused(self.as_ptr()) }
     }
 
     /// Whether the driver has asked to be left alone, because of a reset for example.
     pub(super) fn is_quiesced(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_queue_is_quiesced(self.as_ptr()) }
+        unsafe { bindings::crash_helper_queue_is_quiesced(self.as_ptr()) }
     }
 
     /// Has the requests in flight completed where they are found, whoever they belong to.
     pub(super) fn complete_here(&self) {
         // SAFETY: By the type invariant. Walks the tags without a lock and sets a flag in requests,
         // whose owners are stopped.
-        unsafe { bindings::vfs_helper_queue_complete_here(self.as_ptr()) };
+        unsafe { bindings::crash_helper_queue_complete_here(self.as_ptr()) };
     }
 
     /// Whether the driver has been given a request of any hardware queue that has not completed.
     pub(super) fn has_requests_in_driver(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_queue_has_requests_in_driver(self.as_ptr(), ptr::null()) }
+        unsafe { bindings::crash_helper_queue_has_requests_in_driver(self.as_ptr(), ptr::null()) }
     }
 
     /// Keeps starting a request from reading the clock and arming the timer.
     pub(super) fn prepare(&self) {
         // SAFETY: By the type invariant, in panic context: nobody else changes flags or timer.
-        unsafe { bindings::vfs_helper_queue_prepare_at_panic(self.as_ptr()) };
+        unsafe { bindings::crash_helper_queue_prepare_at_panic(self.as_ptr()) };
     }
 
     /// The hardware queues that serve any CPU. In process context those that there are now.
@@ -116,7 +116,7 @@ impl Queue {
         let count = unsafe { (*self.as_ptr()).nr_hw_queues };
         (0..count).filter_map(|n| {
             // SAFETY: `n` is below the number of hardware queues.
-            let raw = unsafe { bindings::vfs_helper_queue_hctx(self.as_ptr(), n) };
+            let raw = unsafe { bindings::crash_helper_queue_hctx(self.as_ptr(), n) };
             // INVARIANT: By the call.
             let queue = HwQueue {
                 raw: NonNull::new(raw)?,
@@ -128,7 +128,7 @@ impl Queue {
     /// Where a polled request from this CPU goes; any context.
     pub(super) fn polled(&self) -> Option<HwQueue> {
         // SAFETY: By the type invariant; it is a queue for requests.
-        let raw = unsafe { bindings::vfs_helper_queue_polled_hctx(self.as_ptr()) };
+        let raw = unsafe { bindings::crash_helper_queue_polled_hctx(self.as_ptr()) };
         // INVARIANT: By the call.
         Some(HwQueue {
             raw: NonNull::new(raw)?,
@@ -156,19 +156,19 @@ impl HwQueue {
     /// Whether the driver wants no more requests until some have completed.
     pub(super) fn is_stopped(self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_hctx_is_stopped(self.as_ptr()) }
+        unsafe { bindings::crash_helper_hctx_is_stopped(self.as_ptr()) }
     }
 
     /// Whether its first request would take the lock of tags that several disks share.
     pub(super) fn is_newly_shared(self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_hctx_is_newly_shared(self.as_ptr()) }
+        unsafe { bindings::crash_helper_hctx_is_newly_shared(self.as_ptr()) }
     }
 
     /// Whether anybody holds a request of it, also one that was not submitted.
     pub(super) fn has_requests(self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_hctx_has_requests(self.as_ptr()) }
+        unsafe { bindings::crash_helper_hctx_has_requests(self.as_ptr()) }
     }
 
     /// Whether the driver has been given a request of it that has not completed: who gave it may be
@@ -177,7 +177,7 @@ impl HwQueue {
         // SAFETY: By the type invariant.
         unsafe {
             let queue = (*self.as_ptr()).queue;
-            bindings::vfs_helper_queue_has_requests_in_driver(queue, self.as_ptr())
+            bindings::crash_helper_queue_has_requests_in_driver(queue, self.as_ptr())
         }
     }
 
@@ -200,7 +200,7 @@ impl HwQueue {
     /// that `poll` takes are not held for ever.
     pub(super) unsafe fn poll(self) {
         // SAFETY: By the contract.
-        unsafe { bindings::vfs_helper_mq_poll(self.as_ptr()) };
+        unsafe { bindings::crash_helper_mq_poll(self.as_ptr()) };
     }
 }
 
@@ -230,12 +230,12 @@ impl Place {
         // SAFETY: Reads of this CPU's state and the current task's.
         unsafe {
             // The idle task is never preempted: it has a depth of one of its own.
-            let idle = i32::from(bindings::vfs_helper_current_pid() == 0);
-            let depth = bindings::vfs_helper_preempt_depth().wrapping_sub(idle);
-            let softirq = bindings::vfs_helper_in_softirq();
-            let any_lock = if bindings::vfs_helper_in_nmi() {
+            let idle = i32::from(bindings::crash_helper_current_pid() == 0);
+            let depth = bindings::crash_helper_preempt_depth().wrapping_sub(idle);
+            let softirq = bindings::crash_helper_in_softirq();
+            let any_lock = if bindings::crash_helper_in_nmi() {
                 Some("nmi")
-            } else if bindings::vfs_helper_cpus_online() > 1 {
+            } else if bindings::crash_helper_cpus_online() > 1 {
                 Some("nmi-stop")
             } else {
                 None
@@ -243,9 +243,9 @@ impl Place {
             Self {
                 any_lock,
                 locked: !(0..=PANIC_DEPTH).contains(&depth),
-                interrupt: softirq || bindings::vfs_helper_in_hardirq(),
+                interrupt: softirq || bindings::crash_helper_in_hardirq(),
                 softirq,
-                submits: bindings::vfs_helper_current_does_io(),
+                submits: bindings::crash_helper_current_does_io(),
             }
         }
     }

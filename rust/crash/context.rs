@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Where code runs, and what the kernel is set to do at a panic.
+//!
+//! C header: [`include/linux/panic.h`](srctree/include/linux/panic.h)
+//!
+//! All of it is for any context, NMI included, and reads what belongs to this CPU or to the kernel
+//! image.
 
 use crate::bindings;
 use core::ptr;
@@ -30,17 +35,17 @@ impl Context {
     #[inline]
     pub fn current() -> Self {
         let mut comm = [0; 16];
-        // SAFETY: Reads of this CPU's state and the current task; `comm` has the length that is
-        // passed.
+        // SAFETY: Each reads a word of this CPU or of the current task, which is there while it runs;
+        // `comm` has room for the length that is passed.
         unsafe {
-            bindings::vfs_helper_current_comm(comm.as_mut_ptr().cast(), comm.len());
+            bindings::crash_helper_current_comm(comm.as_mut_ptr().cast(), comm.len());
             Self {
-                in_nmi: bindings::vfs_helper_in_nmi(),
-                in_hardirq: bindings::vfs_helper_in_hardirq(),
-                in_softirq: bindings::vfs_helper_in_softirq(),
-                irqs_disabled: bindings::vfs_helper_irqs_disabled(),
-                cpu: bindings::vfs_helper_cpu(),
-                pid: bindings::vfs_helper_current_pid(),
+                in_nmi: bindings::crash_helper_in_nmi(),
+                in_hardirq: bindings::crash_helper_in_hardirq(),
+                in_softirq: bindings::crash_helper_in_softirq(),
+                irqs_disabled: bindings::crash_helper_irqs_disabled(),
+                cpu: bindings::crash_helper_cpu(),
+                pid: bindings::crash_helper_current_pid(),
                 comm,
             }
         }
@@ -51,14 +56,14 @@ impl Context {
 /// off. Context: any, NMI included.
 #[inline]
 pub fn cpu() -> u32 {
-    // SAFETY: Reads a number.
-    unsafe { bindings::vfs_helper_cpu() }
+    // SAFETY: Reads this CPU's own number, wherever it is called.
+    unsafe { bindings::crash_helper_cpu() }
 }
 
 /// Panics with `message`, for those who were told to.
 #[inline]
 pub fn trigger(message: &CStr) -> ! {
-    // SAFETY: The format takes one string. The function does not return.
+    // SAFETY: The format takes one string, and `message` is one. `panic()` does not return.
     unsafe {
         bindings::panic(
             kernel::str::as_char_ptr_in_const_context(c"%s"),
@@ -71,14 +76,16 @@ pub fn trigger(message: &CStr) -> ! {
 /// any, NMI included.
 #[inline]
 pub fn timeout() -> i32 {
-    // SAFETY: A plain variable that `sysctl` may change at any time.
+    // SAFETY: A variable of the kernel image, so always there. sysctl may store to it at any time; an
+    // aligned `int` is read whole.
     unsafe { ptr::read_volatile(&raw const bindings::panic_timeout) }
 }
 
 /// Sets `panic_timeout`. Context: any, NMI included.
 #[inline]
 pub fn set_timeout(seconds: i32) {
-    // SAFETY: As above; stores of an `int` do not tear.
+    // SAFETY: A variable of the kernel image, so always there. An aligned `int` is stored whole: who
+    // reads it meanwhile sees the old value or this one.
     unsafe { ptr::write_volatile(&raw mut bindings::panic_timeout, seconds) };
 }
 
@@ -87,23 +94,13 @@ pub fn set_timeout(seconds: i32) {
 /// NMI included.
 #[inline]
 pub fn kexec_crash_loaded() -> bool {
-    // SAFETY: Reads a pointer.
-    unsafe { bindings::vfs_helper_kexec_crash_loaded() }
-}
-
-/// Restarts the machine at once, without syncing or stopping anything. Returns only where the
-/// platform cannot.
-///
-/// Context: panic context.
-#[inline]
-pub fn emergency_restart() {
-    // SAFETY: For use where nothing else can be relied on.
-    unsafe { bindings::emergency_restart() };
+    // SAFETY: Tells whether a pointer of the kernel image is null, and does not follow it.
+    unsafe { bindings::crash_helper_kexec_crash_loaded() }
 }
 
 /// Tells the CPU that this is a loop which waits. Context: any, NMI included.
 #[inline]
 pub fn cpu_relax() {
-    // SAFETY: A hint.
-    unsafe { bindings::vfs_helper_cpu_relax() };
+    // SAFETY: One instruction that does nothing but take a little time.
+    unsafe { bindings::crash_helper_cpu_relax() };
 }

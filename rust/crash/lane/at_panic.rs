@@ -2,10 +2,10 @@
 
 //! What can be done with a lane, by its number, when the kernel panics.
 //!
-//! All of this refuses until [`crate::panic::freeze`] was called: only then are lanes not freed any
-//! more. All of it is for panic context (see [`crate::panic`]): it neither sleeps nor waits; every
-//! loop is over the hardware queues or interrupts of one device. What it allocates: virtio asks for a
-//! descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
+//! All of this takes a [`Stopped`]: only then are lanes not freed any more, and is what they look at
+//! without a lock not changed by others. All of it is for panic context: it neither sleeps nor waits;
+//! every loop is over the hardware queues or interrupts of one device. What it allocates: virtio asks
+//! for a descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
 //!
 //! Collect first, then write: what is in flight when [`refusal`] is asked counts against a lane
 //! whose queue is shared.
@@ -18,7 +18,7 @@ use super::{
     vectors::Call,
     Mode, Op, Shared, Way, TABLE,
 };
-use crate::{bindings::vfs_helper_bdev_virtio_is_empty as virtio_is_empty, panic};
+use crate::{bindings::crash_helper_bdev_virtio_is_empty as virtio_is_empty, Stopped};
 use core::ptr;
 use kernel::sync::atomic::{Acquire, Full, Release};
 
@@ -36,12 +36,10 @@ struct Entered {
 
 impl Entered {
     /// None if there is no such lane, or this has come in the middle of another call.
-    fn new(lane: u32) -> Option<Self> {
-        if !panic::frozen() {
-            return None;
-        }
+    fn new(_: Stopped<'_>, lane: u32) -> Option<Self> {
         let shared = TABLE.get(lane as usize)?.load(Acquire);
-        // SAFETY: By the invariant of `TABLE` it is null or never freed, the kernel being frozen.
+        // SAFETY: Null, or not freed while it is in the table, nor ever now: `Stopped` says that the
+        // flag is set which keeps `Lane` from it.
         let shared = unsafe { shared.as_ref::<'static>() }?;
         shared.busy.cmpxchg(0, 1, Full).ok()?;
         // INVARIANT: By the exchange.
@@ -73,8 +71,8 @@ pub enum Collected {
 }
 
 /// One round of collecting what others have in flight on the whole device.
-pub fn collect(lane: u32) -> Collected {
-    match Entered::new(lane) {
+pub fn collect(stopped: Stopped<'_>, lane: u32) -> Collected {
+    match Entered::new(stopped, lane) {
         Some(mut entered) => entered.with(|shared, flight| shared.collect(flight)),
         None => Collected::NoWay,
     }
@@ -82,14 +80,15 @@ pub fn collect(lane: u32) -> Collected {
 
 /// Whether the lane may not write now because of what others have in flight, and may once that has
 /// been collected.
-pub fn is_blocked(lane: u32) -> bool {
-    Entered::new(lane).is_some_and(|mut entered| entered.with(|shared, _| shared.is_blocked()))
+pub fn is_blocked(stopped: Stopped<'_>, lane: u32) -> bool {
+    Entered::new(stopped, lane)
+        .is_some_and(|mut entered| entered.with(|shared, _| shared.is_blocked()))
 }
 
 /// Why the lane may not write, here and now; none if it may. Once it may, what other lanes submit to
 /// its queue does not change that.
-pub fn refusal(lane: u32) -> Option<&'static str> {
-    match Entered::new(lane) {
+pub fn refusal(stopped: Stopped<'_>, lane: u32) -> Option<&'static str> {
+    match Entered::new(stopped, lane) {
         Some(mut entered) => entered.with(|shared, flight| shared.refusal(flight)),
         None => Some("no-lane"),
     }
@@ -97,8 +96,8 @@ pub fn refusal(lane: u32) -> Option<&'static str> {
 
 /// Copies `bytes` to offset `at` of the buffer. False if that is out of range, or the buffer is in
 /// use.
-pub fn stage(lane: u32, at: usize, bytes: &[u8]) -> bool {
-    let Some(mut entered) = Entered::new(lane) else {
+pub fn stage(stopped: Stopped<'_>, lane: u32, at: usize, bytes: &[u8]) -> bool {
+    let Some(mut entered) = Entered::new(stopped, lane) else {
         return false;
     };
     entered.with(|shared, flight| {
@@ -112,8 +111,8 @@ pub fn stage(lane: u32, at: usize, bytes: &[u8]) -> bool {
 }
 
 /// Copies from offset `at` of the buffer to `out`. False as [`stage`].
-pub fn peek(lane: u32, at: usize, out: &mut [u8]) -> bool {
-    let Some(mut entered) = Entered::new(lane) else {
+pub fn peek(stopped: Stopped<'_>, lane: u32, at: usize, out: &mut [u8]) -> bool {
+    let Some(mut entered) = Entered::new(stopped, lane) else {
         return false;
     };
     entered.with(|shared, flight| {
@@ -134,22 +133,22 @@ pub fn peek(lane: u32, at: usize, out: &mut [u8]) -> bool {
 ///
 /// What [`refusal`] says; `busy`; `range`: not in the area or the buffer, or not whole blocks;
 /// `no-tag`; `io-error`: the driver did not take it.
-pub fn submit(lane: u32, op: Op) -> Result<(), &'static str> {
-    match Entered::new(lane) {
+pub fn submit(stopped: Stopped<'_>, lane: u32, op: Op) -> Result<(), &'static str> {
+    match Entered::new(stopped, lane) {
         Some(mut entered) => entered.with(|shared, flight| shared.submit(flight, op)),
         None => Err("no-lane"),
     }
 }
 
 /// One round of collecting. None: the operation has not ended; an error is a negative errno.
-pub fn poll(lane: u32) -> Option<Result<(), i32>> {
-    Entered::new(lane)?.with(|shared, flight| shared.poll(flight))
+pub fn poll(stopped: Stopped<'_>, lane: u32) -> Option<Result<(), i32>> {
+    Entered::new(stopped, lane)?.with(|shared, flight| shared.poll(flight))
 }
 
 /// Gives an operation up. The device may still have it: request and buffer are not touched again,
 /// and the lane refuses from now on.
-pub fn abandon(lane: u32) {
-    if let Some(mut entered) = Entered::new(lane) {
+pub fn abandon(stopped: Stopped<'_>, lane: u32) {
+    if let Some(mut entered) = Entered::new(stopped, lane) {
         entered.with(|_, flight| flight.phase = Phase::Dead);
     }
 }
@@ -214,7 +213,7 @@ impl Shared {
     /// started and the device was not given, because its CPU was stopped between the two, is none where
     /// that can be told.
     fn device_has_requests(&self) -> bool {
-        let bdev = self.device.bdev();
+        let bdev = self.device.as_ptr();
         match self.collects {
             // SAFETY: The way says that the disk is on a port of ahci.
             Way::Ahci => unsafe { ata::has_commands(&self.queue) },

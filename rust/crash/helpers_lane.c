@@ -18,20 +18,20 @@
 #include <uapi/linux/virtio_ring.h>
 
 /* As many queues of a virtio device as are looked at. */
-#define VFS_VIRTQUEUES 1024
+#define CRASH_VIRTQUEUES 1024
 
-struct request_queue *vfs_helper_bdev_queue(struct block_device *bdev)
+struct request_queue *crash_helper_bdev_queue(struct block_device *bdev)
 {
 	return bdev_get_queue(bdev);
 }
 
-u64 vfs_helper_bdev_start_sector(struct block_device *bdev)
+u64 crash_helper_bdev_start_sector(struct block_device *bdev)
 {
 	return bdev->bd_start_sect;
 }
 
 /* Zones and protection information need more in a request than the lane puts there. */
-bool vfs_helper_bdev_is_plain(struct block_device *bdev)
+bool crash_helper_bdev_is_plain(struct block_device *bdev)
 {
 	return !bdev_is_zoned(bdev) && !blk_get_integrity(bdev->bd_disk);
 }
@@ -42,7 +42,7 @@ static struct device *disk_parent(struct block_device *bdev)
 }
 
 /* Of the devices above the disk that have a driver, the nth: the driver and the device's bus. */
-const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, const char **bus)
+const char *crash_helper_bdev_driver(struct block_device *bdev, unsigned int n, const char **bus)
 {
 	struct device *dev;
 
@@ -55,7 +55,7 @@ const char *vfs_helper_bdev_driver(struct block_device *bdev, unsigned int n, co
 	return NULL;
 }
 
-struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev)
+struct pci_dev *crash_helper_bdev_pci(struct block_device *bdev)
 {
 	struct device *dev;
 
@@ -67,9 +67,9 @@ struct pci_dev *vfs_helper_bdev_pci(struct block_device *bdev)
 }
 
 /* Whether mapping memory for the device's DMA is more than adding an offset. */
-bool vfs_helper_bdev_translates_dma(struct block_device *bdev)
+bool crash_helper_bdev_translates_dma(struct block_device *bdev)
 {
-	struct pci_dev *pci = vfs_helper_bdev_pci(bdev);
+	struct pci_dev *pci = crash_helper_bdev_pci(bdev);
 
 	return !pci || use_dma_iommu(&pci->dev) || get_dma_ops(&pci->dev) ||
 	       is_swiotlb_force_bounce(&pci->dev);
@@ -84,7 +84,7 @@ bool vfs_helper_bdev_translates_dma(struct block_device *bdev)
 static DEFINE_WAIT_OVERRIDE_MAP(panic_lane_map, LD_WAIT_CONFIG);
 
 /* For a disk whose parent is a virtio device. */
-bool vfs_helper_bdev_virtio_allocates(struct block_device *bdev)
+bool crash_helper_bdev_virtio_allocates(struct block_device *bdev)
 {
 	return virtio_has_feature(dev_to_virtio(disk_parent(bdev)), VIRTIO_RING_F_INDIRECT_DESC);
 }
@@ -105,11 +105,11 @@ static struct virtio_device *virtio_above(struct block_device *bdev)
  * Whether the device has been given nothing, in its queues from the `first` on, that the driver has
  * not taken back. In panic context, as the next.
  */
-bool vfs_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int first)
+bool crash_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int first)
 {
 #if IS_ENABLED(CONFIG_VIRTIO)
 	struct virtio_device *vdev = virtio_above(bdev);
-	unsigned int left = VFS_VIRTQUEUES;
+	unsigned int left = CRASH_VIRTQUEUES;
 	struct virtqueue *vq;
 
 	if (!vdev)
@@ -133,11 +133,11 @@ bool vfs_helper_bdev_virtio_is_empty(struct block_device *bdev, unsigned int fir
  * Telling needs no lock, and nobody minds being told twice. In panic context: nobody is left who
  * could free a queue. For a disk with a virtio device above it.
  */
-void vfs_helper_bdev_virtio_notify(struct block_device *bdev)
+void crash_helper_bdev_virtio_notify(struct block_device *bdev)
 {
 #if IS_ENABLED(CONFIG_VIRTIO)
 	struct virtio_device *vdev = virtio_above(bdev);
-	unsigned int left = VFS_VIRTQUEUES;
+	unsigned int left = CRASH_VIRTQUEUES;
 	struct virtqueue *vq;
 
 	if (!vdev)
@@ -151,7 +151,7 @@ void vfs_helper_bdev_virtio_notify(struct block_device *bdev)
 }
 
 /* The one handler of an interrupt that may be called by hand: not shared, not threaded. */
-static bool sole_handler(const struct irqaction *action, struct vfs_irq *out)
+static bool sole_handler(const struct irqaction *action, struct crash_irq *out)
 {
 	if (!action || action->next || action->thread_fn)
 		return false;
@@ -161,7 +161,7 @@ static bool sole_handler(const struct irqaction *action, struct vfs_irq *out)
 }
 
 /* In process context; the lock keeps the action. */
-bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out)
+bool crash_helper_irq_find(unsigned int irq, struct crash_irq *out)
 {
 	struct irq_data *data;
 	struct irq_desc *desc;
@@ -181,7 +181,7 @@ bool vfs_helper_irq_find(unsigned int irq, struct vfs_irq *out)
 }
 
 /* In panic context: nobody is left who could free the action. */
-bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *busy)
+bool crash_helper_irq_find_at_panic(unsigned int irq, struct crash_irq *out, bool *busy)
 {
 	struct irq_data *data = irq_get_irq_data(irq);
 
@@ -191,7 +191,7 @@ bool vfs_helper_irq_find_at_panic(unsigned int irq, struct vfs_irq *out, bool *b
 	return sole_handler(READ_ONCE(irq_data_to_desc(data)->action), out);
 }
 
-void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
+void crash_helper_irq_call(const struct crash_irq *irq, unsigned int number)
 {
 	lock_map_acquire_try(&panic_lane_map);
 	irq->handler(number, irq->dev_id);
@@ -202,7 +202,7 @@ void vfs_helper_irq_call(const struct vfs_irq *irq, unsigned int number)
  * Keeps the driver from taking down what is below the queue, in process context; false if it does
  * so already. For a moment a queue may be frozen for other reasons.
  */
-bool vfs_helper_queue_enter(struct request_queue *q)
+bool crash_helper_queue_enter(struct request_queue *q)
 {
 	unsigned int tries = 1000;
 
@@ -214,18 +214,18 @@ bool vfs_helper_queue_enter(struct request_queue *q)
 	return true;
 }
 
-void vfs_helper_queue_exit(struct request_queue *q)
+void crash_helper_queue_exit(struct request_queue *q)
 {
 	percpu_ref_put(&q->q_usage_counter);
 }
 
-struct blk_mq_hw_ctx *vfs_helper_queue_hctx(struct request_queue *q, unsigned int n)
+struct blk_mq_hw_ctx *crash_helper_queue_hctx(struct request_queue *q, unsigned int n)
 {
 	return queue_hctx(q, n);
 }
 
 /* Where a polled request from this CPU goes. */
-struct blk_mq_hw_ctx *vfs_helper_queue_polled_hctx(struct request_queue *q)
+struct blk_mq_hw_ctx *crash_helper_queue_polled_hctx(struct request_queue *q)
 {
 	struct blk_mq_tag_set *set = q->tag_set;
 	struct blk_mq_queue_map *map = &set->map[HCTX_TYPE_DEFAULT];
@@ -237,19 +237,19 @@ struct blk_mq_hw_ctx *vfs_helper_queue_polled_hctx(struct request_queue *q)
 	return n < q->nr_hw_queues ? queue_hctx(q, n) : NULL;
 }
 
-bool vfs_helper_hctx_is_stopped(const struct blk_mq_hw_ctx *hctx)
+bool crash_helper_hctx_is_stopped(const struct blk_mq_hw_ctx *hctx)
 {
 	return test_bit(BLK_MQ_S_STOPPED, &hctx->state);
 }
 
 /* Its first request would take the tags' lock. */
-bool vfs_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx)
+bool crash_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx)
 {
 	return (hctx->flags & BLK_MQ_F_TAG_QUEUE_SHARED) &&
 	       !test_bit(BLK_MQ_S_TAG_ACTIVE, &hctx->state);
 }
 
-bool vfs_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx)
+bool crash_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx)
 {
 	return hctx->tags && sbitmap_any_bit_set(&hctx->tags->bitmap_tags.sb);
 }
@@ -277,8 +277,8 @@ static bool is_in_driver(struct request *rq, void *data)
  * completed. NVMe's namespaces have hardware queues of their own, but what the driver has for one,
  * and locks, is the same.
  */
-bool vfs_helper_queue_has_requests_in_driver(const struct request_queue *q,
-					     const struct blk_mq_hw_ctx *hctx)
+bool crash_helper_queue_has_requests_in_driver(const struct request_queue *q,
+					       const struct blk_mq_hw_ctx *hctx)
 {
 	struct in_driver iter = { .q = q, .hctx = hctx };
 
@@ -297,17 +297,17 @@ static bool complete_here(struct request *rq, void *unused)
  * (which is stopped), or to a softirq (which does not run). That goes for the other disks on the
  * same hardware queues, too (namespaces, LUNs): what they have in flight is found with ours.
  */
-void vfs_helper_tags_complete_here(struct blk_mq_tag_set *set)
+void crash_helper_tags_complete_here(struct blk_mq_tag_set *set)
 {
 	blk_mq_tagset_busy_iter(set, complete_here, NULL);
 }
 
-void vfs_helper_queue_complete_here(struct request_queue *q)
+void crash_helper_queue_complete_here(struct request_queue *q)
 {
-	vfs_helper_tags_complete_here(q->tag_set);
+	crash_helper_tags_complete_here(q->tag_set);
 }
 
-bool vfs_helper_queue_is_going(const struct request_queue *q)
+bool crash_helper_queue_is_going(const struct request_queue *q)
 {
 	return blk_queue_dying(q) || READ_ONCE(q->mq_freeze_depth) ||
 	       percpu_ref_is_dying((struct percpu_ref *)&q->q_usage_counter);
@@ -317,7 +317,7 @@ bool vfs_helper_queue_is_going(const struct request_queue *q)
  * Nobody uses the queue: what polling looks at may be gone. percpu_ref_is_zero() without its lock,
  * which is against percpu_ref_exit(), and nobody is left who could call that.
  */
-bool vfs_helper_queue_is_unused(struct request_queue *q)
+bool crash_helper_queue_is_unused(struct request_queue *q)
 {
 	struct percpu_ref_data *data = READ_ONCE(q->q_usage_counter.data);
 	unsigned long __percpu *count;
@@ -327,7 +327,7 @@ bool vfs_helper_queue_is_unused(struct request_queue *q)
 	return !__ref_is_percpu(&q->q_usage_counter, &count) && !atomic_long_read(&data->count);
 }
 
-bool vfs_helper_queue_is_quiesced(const struct request_queue *q)
+bool crash_helper_queue_is_quiesced(const struct request_queue *q)
 {
 	return blk_queue_quiesced(q);
 }
@@ -337,7 +337,7 @@ bool vfs_helper_queue_is_quiesced(const struct request_queue *q)
  * interrupted, nor arm the queue's timer, whose base this CPU may have locked. So the queue keeps
  * no statistics any more, and its timer looks as if it was armed and about to fire.
  */
-void vfs_helper_queue_prepare_at_panic(struct request_queue *q)
+void crash_helper_queue_prepare_at_panic(struct request_queue *q)
 {
 	clear_bit(QUEUE_FLAG_STATS, &q->queue_flags);
 	clear_bit(QUEUE_FLAG_RQ_ALLOC_TIME, &q->queue_flags);
@@ -353,7 +353,7 @@ void vfs_helper_queue_prepare_at_panic(struct request_queue *q)
  * is the I/O scheduler: with one, a request has only a tag of the scheduler's until it is
  * dispatched, and this one goes to the driver, which needs one of the driver's.
  */
-struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf)
+struct request *crash_helper_request_alloc_at_panic(struct request_queue *q, blk_opf_t opf)
 {
 	struct elevator_queue *elevator = q->elevator;
 	struct blk_plug *plug = current->plug;
@@ -371,8 +371,8 @@ struct request *vfs_helper_request_alloc_at_panic(struct request_queue *q, blk_o
  * bio_init() without the cgroup, whose lookup takes locks. `addr` is in the linear map, and `len`
  * bytes from there are one segment.
  */
-void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_device *bdev,
-			 blk_opf_t opf, u64 sector, void *addr, unsigned int len)
+void crash_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_device *bdev,
+			   blk_opf_t opf, u64 sector, void *addr, unsigned int len)
 {
 	bvec_set_virt(vec, addr, len);
 	memset(bio, 0, sizeof(*bio));
@@ -388,7 +388,7 @@ void vfs_helper_bio_fill(struct bio *bio, struct bio_vec *vec, struct block_devi
 	bio->bi_cookie = BLK_QC_T_NONE;
 }
 
-unsigned char vfs_helper_mq_queue_rq(struct request *rq)
+unsigned char crash_helper_mq_queue_rq(struct request *rq)
 {
 	struct blk_mq_queue_data data = { .rq = rq, .last = true };
 	blk_status_t status;
@@ -399,14 +399,14 @@ unsigned char vfs_helper_mq_queue_rq(struct request *rq)
 	return (__force unsigned char)status;
 }
 
-void vfs_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
+void crash_helper_mq_poll(struct blk_mq_hw_ctx *hctx)
 {
 	lock_map_acquire_try(&panic_lane_map);
 	hctx->queue->mq_ops->poll(hctx, NULL);
 	lock_map_release(&panic_lane_map);
 }
 
-void *vfs_helper_alloc_dma_pages(unsigned int order)
+void *crash_helper_alloc_dma_pages(unsigned int order)
 {
 	/* Below 4 GiB, so that no device needs the memory bounced. */
 	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_DMA32 | __GFP_NOWARN;
@@ -414,19 +414,19 @@ void *vfs_helper_alloc_dma_pages(unsigned int order)
 	return (void *)__get_free_pages(gfp, order);
 }
 
-void vfs_helper_free_pages(void *addr, unsigned int order)
+void crash_helper_free_pages(void *addr, unsigned int order)
 {
 	free_pages((unsigned long)addr, order);
 }
 
 /* What says that the current task is, or may be, inside of the block layer. */
-bool vfs_helper_current_does_io(void)
+bool crash_helper_current_does_io(void)
 {
 	return current->bio_list || current->plug || (current->flags & PF_WQ_WORKER);
 }
 
 /* How many reasons there are not to preempt, spinlocks held among them; negative: not counted. */
-int vfs_helper_preempt_depth(void)
+int crash_helper_preempt_depth(void)
 {
 	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))
 		return -1;

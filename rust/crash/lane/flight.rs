@@ -105,7 +105,7 @@ impl Shared {
             flight.told = true;
             // SAFETY: Those ways have a virtio device above the disk, which is open, and was not
             // removed, or the queue would be dying; in panic context.
-            unsafe { bindings::vfs_helper_bdev_virtio_notify(self.device.bdev()) };
+            unsafe { bindings::crash_helper_bdev_virtio_notify(self.device.as_ptr()) };
         }
     }
 
@@ -119,14 +119,14 @@ impl Shared {
         }
         let (code, place) = match op {
             Op::Read { sector, at, len } => {
-                (bindings::VFS_CONST_REQ_OP_READ, Some((sector, at, len)))
+                (bindings::CRASH_CONST_REQ_OP_READ, Some((sector, at, len)))
             }
             Op::Write { sector, at, len } => {
-                (bindings::VFS_CONST_REQ_OP_WRITE, Some((sector, at, len)))
+                (bindings::CRASH_CONST_REQ_OP_WRITE, Some((sector, at, len)))
             }
-            Op::Flush => (bindings::VFS_CONST_REQ_OP_FLUSH, None),
+            Op::Flush => (bindings::CRASH_CONST_REQ_OP_FLUSH, None),
         };
-        flight.op = code | bindings::VFS_CONST_REQ_LANE;
+        flight.op = code | bindings::CRASH_CONST_REQ_LANE;
         match place {
             Some(place) => {
                 flight.span =
@@ -169,8 +169,9 @@ impl Shared {
         // Does not wait: the queue's reference is a per-CPU counter, the tag a bit in a bitmap, and the
         // I/O scheduler is not asked. A bitmap that has to be cleaned takes an irq-safe lock.
         // SAFETY: By the invariant of `Queue` the disk is open.
-        let rq =
-            unsafe { bindings::vfs_helper_request_alloc_at_panic(self.queue.as_ptr(), flight.op) };
+        let rq = unsafe {
+            bindings::crash_helper_request_alloc_at_panic(self.queue.as_ptr(), flight.op)
+        };
         if rq.is_null() {
             return Err("no-tag");
         }
@@ -219,10 +220,10 @@ impl Shared {
         let status = unsafe {
             if !bio.is_null() {
                 let data = self.buffer.data.add(part.at);
-                bindings::vfs_helper_bio_fill(
+                bindings::crash_helper_bio_fill(
                     bio,
                     flight.vec.get(),
-                    self.device.bdev(),
+                    self.device.as_ptr(),
                     flight.op,
                     sector,
                     data.cast::<c_void>(),
@@ -242,11 +243,11 @@ impl Shared {
             if scsi {
                 scsi::fill(rq);
             }
-            bindings::vfs_helper_mq_queue_rq(rq)
+            bindings::crash_helper_mq_queue_rq(rq)
         };
         match status {
             0 => Ok(()),
-            bindings::VFS_CONST_BLK_STS_RESOURCE | bindings::VFS_CONST_BLK_STS_DEV_RESOURCE => {
+            bindings::CRASH_CONST_BLK_STS_RESOURCE | bindings::CRASH_CONST_BLK_STS_DEV_RESOURCE => {
                 flight.phase = Phase::Waits;
                 Ok(())
             }

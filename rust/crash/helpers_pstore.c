@@ -3,13 +3,13 @@
 #include "bindings_helper.h"
 #include <linux/slab.h>
 
-struct vfs_held_inodes {
+struct crash_held_inodes {
 	size_t count;
 	struct inode *inodes[];
 };
 
 /* Holds as many of the inodes in memory as there is room for; returns how many more there are. */
-static size_t hold_inodes(struct super_block *sb, struct vfs_held_inodes *held, size_t room)
+static size_t hold_inodes(struct super_block *sb, struct crash_held_inodes *held, size_t room)
 {
 	struct inode *inode;
 	size_t more = 0;
@@ -26,9 +26,9 @@ static size_t hold_inodes(struct super_block *sb, struct vfs_held_inodes *held, 
 }
 
 /* Keeps all inodes of a super block in memory, which itself is kept by the caller. Never fails. */
-struct vfs_held_inodes *vfs_helper_hold_inodes(struct super_block *sb)
+struct crash_held_inodes *crash_helper_hold_inodes(struct super_block *sb)
 {
-	struct vfs_held_inodes *held;
+	struct crash_held_inodes *held;
 	size_t more, room = 64;
 
 	for (;;) {
@@ -37,12 +37,12 @@ struct vfs_held_inodes *vfs_helper_hold_inodes(struct super_block *sb)
 		more = hold_inodes(sb, held, room);
 		if (!more)
 			return held;
-		vfs_helper_release_inodes(held);
+		crash_helper_release_inodes(held);
 		room += more;
 	}
 }
 
-void vfs_helper_release_inodes(struct vfs_held_inodes *held)
+void crash_helper_release_inodes(struct crash_held_inodes *held)
 {
 	while (held->count)
 		iput(held->inodes[--held->count]);

@@ -11,7 +11,7 @@
 
 // Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
 
-use crate::{bindings, panic};
+use crate::{bindings, message, Stopped};
 use core::mem::offset_of;
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
@@ -40,20 +40,37 @@ impl Reason {
             _ => Self::Shutdown,
         }
     }
+
+    /// The proof of a panic, for who is called for that.
+    ///
+    /// # Safety
+    ///
+    /// For [`Reason::Panic`] as [`Stopped::go_on`].
+    #[inline]
+    pub(crate) unsafe fn stopped<'a>(self) -> Option<Stopped<'a>> {
+        if self != Self::Panic {
+            return None;
+        }
+        // SAFETY: The contract says the same.
+        unsafe { Stopped::go_on() }
+    }
 }
 
 /// Saves the log, or does what else has to come after those who do.
-pub trait Dump: Send + Sync {
+///
+/// `'static`, because a dumper that is leaked stays on the list.
+pub trait Dump: Send + Sync + 'static {
     /// The least urgent reason that this is called for.
     const MAX_REASON: Reason;
 
     /// The log should be saved now, for `reason`; `message` is that of the panic, or empty.
     ///
-    /// For [`Reason::Panic`] this runs in panic context (see [`crate::panic`]), for
-    /// [`Reason::Oops`] in the context of the oops, NMI included, with the other CPUs running; for
-    /// the others with the kernel intact. Always inside an RCU read-side section: it must not sleep.
+    /// For [`Reason::Panic`] this runs in [panic context](crate#panic-context), and `stopped` says so
+    /// if a [panic notifier](crate::panic) is registered, which ran before; for [`Reason::Oops`] in
+    /// the context of the oops, NMI included, with the other CPUs running; for the others with the
+    /// kernel intact. Always inside an RCU read-side section: it must not sleep.
     /// [`Log::rewound`] is what there is to save.
-    fn dump(&self, reason: Reason, message: &[u8]);
+    fn dump(&self, reason: Reason, stopped: Option<Stopped<'_>>, message: &[u8]);
 }
 
 /// The kernel's log as it was at one moment, to be read from its newest line back.
@@ -65,7 +82,8 @@ impl Log {
     #[inline]
     pub fn rewound() -> Self {
         let mut iter = bindings::kmsg_dump_iter::default();
-        // SAFETY: `iter` is valid for writes. The log's ring has no locks.
+        // SAFETY: `iter` is ours to write. The log's ring is read without a lock, so that whoever was
+        // interrupted while writing to it is not in the way.
         unsafe { bindings::kmsg_dump_rewind(&mut iter) };
         Self(iter)
     }
@@ -77,7 +95,8 @@ impl Log {
     #[inline]
     pub fn fill(&mut self, out: &mut [u8]) -> Option<usize> {
         let mut len = 0;
-        // SAFETY: The buffer is as long as is said; the ring has no locks.
+        // SAFETY: The buffer is ours and as long as is said, and `rewind` has set the iterator. The ring
+        // is read without a lock.
         let more = unsafe {
             bindings::kmsg_dump_get_buffer(
                 &mut self.0,
@@ -120,10 +139,11 @@ impl<D: Dump> Dumper<D> {
                     max_reason: D::MAX_REASON as bindings::kmsg_dump_reason,
                     ..pin_init::zeroed()
                 };
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: `slot` is memory for a dumper, which `try_ffi_init` lends us for writing.
                 unsafe { slot.write(dumper) };
-                // INVARIANT: By the call.
-                // SAFETY: The dumper is pinned and leaves the list before its memory goes.
+                // INVARIANT: If this succeeds the dumper is on the list.
+                // SAFETY: The dumper is pinned, and `Drop` takes it off the list before its memory
+                // goes.
                 to_result(unsafe { bindings::kmsg_dump_register(slot) })
             }),
         })
@@ -136,27 +156,31 @@ impl<D: Dump> Dumper<D> {
 
     /// # Safety
     ///
-    /// Called by the kernel's list with a dumper of a `Dumper<D>`, and what happened.
+    /// Called by `kmsg_dump_desc()` with a dumper of a `Dumper<D>`, and what happened.
     unsafe extern "C" fn call(
         dumper: *mut bindings::kmsg_dumper,
         detail: *mut bindings::kmsg_dump_detail,
     ) {
-        // SAFETY: By the contract the dumper is part of a `Self`, which is in place while it is on the
-        // list.
+        // SAFETY: Only `new` registers this function, with the dumper inside of a `Self`. That is in
+        // place while the dumper is on the list, and `Drop` waits for us before it goes.
         let this = unsafe { &*dumper.byte_sub(offset_of!(Self, dumper)).cast::<Self>() };
-        // SAFETY: By the contract.
+        // SAFETY: The detail is on the caller's stack, which changes it no more.
         let (reason, message) = unsafe { ((*detail).reason, (*detail).description) };
-        // SAFETY: Null or a NUL-terminated string that outlives the call.
-        let message = unsafe { panic::bytes(message) };
-        this.dump.dump(Reason::from_c(reason), message);
+        let reason = Reason::from_c(reason);
+        // SAFETY: `panic()` alone dumps for this reason, on its own CPU after its notifiers. The callee
+        // cannot keep what it gets, whatever its lifetime.
+        let stopped = unsafe { reason.stopped() };
+        // SAFETY: Null or `panic()`'s own static buffer, which has a NUL.
+        let message = unsafe { message::bytes(message) };
+        this.dump.dump(reason, stopped, message);
     }
 }
 
 #[pinned_drop]
 impl<D: Dump> PinnedDrop for Dumper<D> {
     fn drop(self: Pin<&mut Self>) {
-        // Waits for a grace period, so that nobody is in `call` afterwards.
-        // SAFETY: By the type invariant.
+        // SAFETY: `new` has put the dumper on the list. This waits for a grace period, so that nobody
+        // is in `call` when the memory goes.
         unsafe { bindings::kmsg_dump_unregister(self.dumper.get()) };
     }
 }

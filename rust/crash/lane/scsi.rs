@@ -8,7 +8,7 @@
 //!
 //! The lane's request is used for command after command. That is sound for `struct scsi_cmnd` too:
 //! with `rq_flags` and state as of a request that was just allocated, `scsi_queue_rq()` sets all of
-//! it anew but what `vfs_helper_scsi_fill` sets, and what a command holds is let go of before its
+//! it anew but what `crash_helper_scsi_fill` sets, and what a command holds is let go of before its
 //! request ends, because SCSI counts on the request being freed then: the scatter list (which for
 //! one segment is inside of the command), the mark that it is in flight, and the budget, which is
 //! a token in a bitmap as large as the device's queue is deep and is taken anew for each command.
@@ -36,9 +36,9 @@ pub(super) enum Outcome {
 /// # Safety
 ///
 /// The queue is that of a disk of SCSI's `sd`.
-unsafe fn state(queue: &Queue) -> bindings::vfs_scsi_state {
+unsafe fn state(queue: &Queue) -> bindings::crash_scsi_state {
     // SAFETY: By the contract; the open disk keeps its SCSI device and host.
-    unsafe { bindings::vfs_helper_scsi_state(queue.as_ptr()) }
+    unsafe { bindings::crash_helper_scsi_state(queue.as_ptr()) }
 }
 
 /// Whether commands to the device take the way that was proven; any context.
@@ -49,7 +49,7 @@ unsafe fn state(queue: &Queue) -> bindings::vfs_scsi_state {
 pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
     // SAFETY: By the contract.
     let state = unsafe { state(queue) };
-    state != bindings::vfs_scsi_state_VFS_SCSI_NOT_PLAIN
+    state != bindings::crash_scsi_state_CRASH_SCSI_NOT_PLAIN
 }
 
 /// Why no command is to be sent now, if so.
@@ -60,11 +60,11 @@ pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
 pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
     // SAFETY: By the contract.
     match unsafe { state(queue) } {
-        bindings::vfs_scsi_state_VFS_SCSI_READY => None,
-        bindings::vfs_scsi_state_VFS_SCSI_RECOVERY => Some("recovery"),
-        bindings::vfs_scsi_state_VFS_SCSI_NOT_RUNNING => Some("not-running"),
-        bindings::vfs_scsi_state_VFS_SCSI_FULL => Some("queue-stopped"),
-        bindings::vfs_scsi_state_VFS_SCSI_NO_BUDGET => Some("no-tag"),
+        bindings::crash_scsi_state_CRASH_SCSI_READY => None,
+        bindings::crash_scsi_state_CRASH_SCSI_RECOVERY => Some("recovery"),
+        bindings::crash_scsi_state_CRASH_SCSI_NOT_RUNNING => Some("not-running"),
+        bindings::crash_scsi_state_CRASH_SCSI_FULL => Some("queue-stopped"),
+        bindings::crash_scsi_state_CRASH_SCSI_NO_BUDGET => Some("no-tag"),
         _ => Some("driver"),
     }
 }
@@ -80,9 +80,9 @@ pub(super) unsafe fn may_collect(queue: &Queue) -> bool {
     let state = unsafe { state(queue) };
     matches!(
         state,
-        bindings::vfs_scsi_state_VFS_SCSI_READY
-            | bindings::vfs_scsi_state_VFS_SCSI_FULL
-            | bindings::vfs_scsi_state_VFS_SCSI_NO_BUDGET
+        bindings::crash_scsi_state_CRASH_SCSI_READY
+            | bindings::crash_scsi_state_CRASH_SCSI_FULL
+            | bindings::crash_scsi_state_CRASH_SCSI_NO_BUDGET
     )
 }
 
@@ -93,7 +93,7 @@ pub(super) unsafe fn may_collect(queue: &Queue) -> bool {
 /// As [`is_plain`].
 pub(super) unsafe fn prepare(queue: &Queue) {
     // SAFETY: By the contract, in panic context: nobody else changes these fields.
-    unsafe { bindings::vfs_helper_scsi_prepare_at_panic(queue.as_ptr()) };
+    unsafe { bindings::crash_helper_scsi_prepare_at_panic(queue.as_ptr()) };
 }
 
 /// Takes a budget for `rq`, which is then to be sent; false if there is none, or no room.
@@ -108,11 +108,11 @@ pub(super) unsafe fn take_budget(queue: &Queue, rq: *mut bindings::request) -> b
         if refusal(queue).is_some() {
             return false;
         }
-        let token = bindings::vfs_helper_mq_get_budget(queue.as_ptr());
+        let token = bindings::crash_helper_mq_get_budget(queue.as_ptr());
         if token < 0 {
             return false;
         }
-        bindings::vfs_helper_mq_set_budget(rq, token);
+        bindings::crash_helper_mq_set_budget(rq, token);
     }
     true
 }
@@ -124,7 +124,7 @@ pub(super) unsafe fn take_budget(queue: &Queue, rq: *mut bindings::request) -> b
 /// As [`take_budget`].
 pub(super) unsafe fn fill(rq: *mut bindings::request) {
     // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_scsi_fill(rq) };
+    unsafe { bindings::crash_helper_scsi_fill(rq) };
 }
 
 /// What the command has come to.
@@ -134,9 +134,9 @@ pub(super) unsafe fn fill(rq: *mut bindings::request) {
 /// As [`take_budget`], and the request has ended.
 pub(super) unsafe fn outcome(rq: *mut bindings::request) -> Outcome {
     // SAFETY: By the contract: the command is as SCSI left it, for the request was not freed.
-    match unsafe { bindings::vfs_helper_scsi_outcome(rq) } {
-        bindings::vfs_scsi_outcome_VFS_SCSI_DONE => Outcome::Done,
-        bindings::vfs_scsi_outcome_VFS_SCSI_AGAIN => Outcome::Again,
+    match unsafe { bindings::crash_helper_scsi_outcome(rq) } {
+        bindings::crash_scsi_outcome_CRASH_SCSI_DONE => Outcome::Done,
+        bindings::crash_scsi_outcome_CRASH_SCSI_AGAIN => Outcome::Again,
         _ => Outcome::Failed,
     }
 }
