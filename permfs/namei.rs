@@ -273,19 +273,14 @@ impl InodeOperations for PermFs {
         Ok(())
     }
 
-    fn setattr(
-        idmap: &Idmap,
-        dentry: &Dentry<Self>,
-        inode: &Locked<'_, Self, Write>,
-        attr: &Attr,
-    ) -> Result {
-        attr.prepare(idmap, dentry)?;
+    fn setattr(inode: &Locked<'_, Self, Write>, attr: &Attr<'_, Self>) -> Result {
+        attr.prepare()?;
         if let Some(size) = attr.size() {
             if inode.file_type() == FileType::Regular && size != inode.size() {
                 set_size(inode, size)?;
             }
         }
-        attr.copy(idmap, inode);
+        attr.copy();
         inode::write_inode(inode)?;
         if inode.is_sync() {
             inode::commit(inode)?;
@@ -300,27 +295,27 @@ fn set_size(inode: &Locked<'_, PermFs, Write>, size: u64) -> Result {
     let mount = sb.data();
     let old = inode.size();
     inode.dio_wait();
-    let guard = inode.lock_invalidate();
+    let inode = inode.lock_invalidate();
     if size > old {
         // The tail of the old last block becomes visible: it must be zero, in memory and, before the
         // larger size can be durable, on the device.
-        inode.truncate_page(old, &guard)?;
-        iomap::write_tail(inode, old)?;
-        inode.truncate_setsize(size, &guard);
+        inode.truncate_page(old)?;
+        iomap::write_tail(&inode, old)?;
+        inode.truncate_setsize(size);
     } else {
-        inode.truncate_page(size, &guard)?;
+        inode.truncate_page(size)?;
         // Before the cut is logged: when it is durable, the zeroes are, and later growth is free to come.
-        iomap::write_tail(inode, size)?;
+        iomap::write_tail(&inode, size)?;
         // Waits for writeback behind the new end, so no completion for it can come any more.
-        inode.truncate_setsize(size, &guard);
+        inode.truncate_setsize(size);
     }
     if size == 0 {
         inode.data().note_emptied();
     }
-    let outcome = log_size(inode, &mount, old, size);
+    let outcome = log_size(&inode, &mount, old, size);
     if outcome.is_err() && inode.data().state().disk_size != size {
         // As the device has it: what is behind the end would come to light when the file grows again.
-        inode.truncate_setsize(old, &guard);
+        inode.truncate_setsize(old);
     }
     mount.check(sb, outcome)
 }

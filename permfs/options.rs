@@ -4,7 +4,7 @@
 
 use kernel::prelude::*;
 use vfs::fs::{
-    param::{Choice, Spec, Value},
+    param::{Choice, Spec, Table, Value},
     FsContext,
 };
 
@@ -62,12 +62,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) const PARAMS: &'static [Spec] = &[
+    pub(crate) const PARAMS: Table = Table::new(&[
         Spec::choice(c"errors", ERRORS, ON_ERROR),
         Spec::flag_no(c"discard", DISCARD),
         Spec::flag(c"rescue", RESCUE),
         Spec::END,
-    ];
+    ]);
 
     pub(crate) fn parse(&mut self, fc: &FsContext, id: u8, value: Value<'_>) -> Result {
         match (id, value) {

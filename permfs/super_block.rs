@@ -24,7 +24,7 @@ use permfs_core::{
 };
 use vfs::{
     fs::{
-        param::{Spec, Value},
+        param::{Table, Value},
         FileSystem, Flags, FsContext,
     },
     inode::{IRef, Inode},
@@ -115,7 +115,7 @@ impl FileSystem for PermFs {
     type Data = Arc<Mount>;
     type InodeData = InodeData;
     type Options = Options;
-    const PARAMS: &'static [Spec] = Options::PARAMS;
+    const PARAMS: Table = Options::PARAMS;
 
     fn init_inode() -> impl PinInit<InodeData, Error> {
         InodeData::new()

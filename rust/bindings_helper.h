@@ -81,10 +81,10 @@ void vfs_helper_sb_end_intwrite(struct super_block *sb);
 void vfs_helper_sb_start_pagefault(struct super_block *sb);
 void vfs_helper_sb_end_pagefault(struct super_block *sb);
 void vfs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len);
-bool vfs_helper_fs_type_idle(struct file_system_type *fst);
 void vfs_helper_fill_statfs(struct super_block *sb, struct kstatfs *buf, u64 fsid);
 void *vfs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
 
+struct inode *vfs_helper_find_inode(struct super_block *sb, bool (*matches)(struct inode *inode));
 void vfs_helper_set_nlink(struct inode *inode, unsigned int nlink);
 unsigned int vfs_helper_i_nlink(const struct inode *inode);
 loff_t vfs_helper_i_size_read(const struct inode *inode);

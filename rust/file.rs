@@ -7,7 +7,7 @@
 use crate::{
     bindings,
     fs::{Complete, FileSystem},
-    inode::{FileType, Inode, Locked, Read, Write},
+    inode::{FileType, Inode, Invalidating, Locked, Read},
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -33,7 +33,8 @@ impl<T: FileSystem> File<T> {
     ///
     /// The type invariants hold for `'a`.
     pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
-        // SAFETY: By the contract; `File` is transparent over `file`.
+        // SAFETY: The caller vouches for the file. `File` is transparent over `file`, in an `Opaque`, so that C may go on writing to
+        // it.
         unsafe { &*file.cast() }
     }
 
@@ -43,13 +44,14 @@ impl<T: FileSystem> File<T> {
 
     /// The inode.
     pub fn inode(&self) -> &Inode<T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid file has a reference on its path until `__fput()` has called `release`, and with it on the inode, which
+        // does not change.
         unsafe { Inode::from_raw(bindings::vfs_helper_file_inode(self.as_ptr())) }
     }
 
     /// The `O_*` flags.
     pub fn flags(&self) -> u32 {
-        // SAFETY: By the type invariant. `fcntl` may change some of them at any time.
+        // SAFETY: A valid file. `fcntl(2)` may change some of the flags at any time: the word is read whole.
         unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }
     }
 
@@ -61,7 +63,7 @@ impl<T: FileSystem> File<T> {
     /// The error of any writeback since then, once for each open file.
     pub fn write_and_wait_range(&self, start: u64, end: u64) -> Result {
         let offset = |pos: u64| i64::try_from(pos).unwrap_or(i64::MAX);
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid file, whose mapping is its inode's. What it notes in the file (`f_wb_err`) it does under `f_lock`.
         to_result(unsafe {
             bindings::file_write_and_wait_range(self.as_ptr(), offset(start), offset(end))
         })
@@ -95,11 +97,10 @@ pub trait FileOperations: FileSystem {
     }
 
     /// Allocates, punches or zeroes; `mode` has `FALLOC_FL_*` bits. Direct I/O was waited for,
-    /// `invalidate_lock` is held exclusively, and privileges and times were updated. Optional
-    /// (`EOPNOTSUPP`).
+    /// and privileges and times were updated. Optional (`EOPNOTSUPP`).
     fn fallocate(
         _file: &File<Self>,
-        _inode: &Locked<'_, Self, Write>,
+        _inode: &Invalidating<'_, Self>,
         _mode: u32,
         _offset: u64,
         _len: u64,
@@ -140,20 +141,20 @@ impl DirContext {
     ///
     /// The type invariant holds for `'a`.
     unsafe fn from_raw<'a>(ctx: *mut bindings::dir_context) -> &'a mut Self {
-        // SAFETY: By the contract; `DirContext` is transparent over `dir_context`.
+        // SAFETY: The caller vouches for it, and that nobody else uses it. `DirContext` is transparent over `dir_context`.
         unsafe { &mut *ctx.cast() }
     }
 
     /// The position to go on from.
     pub fn pos(&self) -> u64 {
-        // SAFETY: By the type invariant. Positions are not negative.
+        // SAFETY: The context is on the stack of the task that reads the directory, which is this one. Positions are not negative.
         unsafe { (*self.0.get()).pos as u64 }
     }
 
     /// Sets the position of the next entry: before [`Self::emit`] its own, after the last that of
     /// the end.
     pub fn set_pos(&mut self, pos: u64) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As for `pos`; `&mut self` is the only one that is in use.
         unsafe { (*self.0.get()).pos = i64::try_from(pos).unwrap_or(i64::MAX) };
     }
 
@@ -164,7 +165,8 @@ impl DirContext {
             return false;
         };
         let ctx = self.0.get();
-        // SAFETY: By the type invariant; `name` has `len` bytes.
+        // SAFETY: The context and its actor are valid until `iterate_dir()` returns, which called this. The actor copies `len` bytes
+        // of `name`, and checks them.
         unsafe {
             bindings::vfs_helper_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind.dt().into())
         }
@@ -173,7 +175,8 @@ impl DirContext {
     /// Gives `.` and `..` to the reader if the position is below 2, which it is not afterwards;
     /// `false` as in [`Self::emit`].
     pub fn emit_dots<T: FileSystem>(&mut self, file: &File<T>) -> bool {
-        // SAFETY: By the type invariants.
+        // SAFETY: As for `emit`. The numbers come from the file's dentry, which it has a reference on, and from that one's parent, which
+        // the call reads under RCU.
         unsafe { bindings::vfs_helper_dir_emit_dots(file.as_ptr(), self.0.get()) }
     }
 }

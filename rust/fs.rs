@@ -64,9 +64,8 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// State of a mount or remount in preparation (`fs_private` of `struct fs_context`).
     type Options: Send;
 
-    /// The parameters that the filesystem knows; the last is [`param::Spec::END`]. The kernel
-    /// refuses all others.
-    const PARAMS: &'static [param::Spec];
+    /// The parameters that the filesystem knows. The kernel refuses all others.
+    const PARAMS: param::Table;
 
     /// Makes the per-inode state of a fresh inode. Called by `alloc_inode`: it may sleep, but must
     /// not wait for the filesystem's own locks.
@@ -138,9 +137,8 @@ impl<T: FileSystem> Type<T> {
     ///
     /// `sb` is a valid super block of a filesystem that was registered by `Registration<T>`.
     pub(crate) unsafe fn inode_cache(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
-        // SAFETY: By the contract `s_type` is the `fst` of a `Type<T>`, whose first field it is.
-        // The registration outlives its super blocks (see `Registration::drop`), and `cache` does
-        // not change while it is registered.
+        // SAFETY: `sget_fc()` has copied `s_type` from a context of the registration: it is the `fst` of a `Type<T>`, whose first
+        // field it is. The registration outlives its super blocks (see `Registration::drop`), and `cache` does not change before.
         unsafe { (*(*sb).s_type.cast::<Type<T>>()).cache }
     }
 }
@@ -167,7 +165,6 @@ unsafe impl<T: FileSystem> Sync for Registration<T> {}
 impl<T: Complete> Registration<T> {
     /// Makes the inode cache and registers the filesystem.
     pub fn new() -> impl PinInit<Self, Error> {
-        const { assert!(param::is_terminated(T::PARAMS)) };
         try_pin_init!(Self {
             inner <- Opaque::try_ffi_init(|slot: *mut Type<T>| {
                 let name = CString::try_from_fmt(fmt!("{}_inode_cache", T::NAME))?;
@@ -176,12 +173,12 @@ impl<T: Complete> Registration<T> {
                     name: kernel::str::as_char_ptr_in_const_context(T::NAME),
                     fs_flags: T::FLAGS.0,
                     init_fs_context: Some(context::VTable::<T>::init_fs_context),
-                    parameters: param::as_table(T::PARAMS).cast(),
+                    parameters: T::PARAMS.as_ptr().cast(),
                     kill_sb: Some(crate::super_block::kill_sb::<T>),
                     owner: this_module::<<T as FileSystem>::OwnerModule>().as_ptr(),
                     ..pin_init::zeroed()
                 };
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: `slot` is the pinned memory of the registration, which nobody else knows yet.
                 unsafe { slot.write(Type { fst, cache, _fs: PhantomData }) };
                 // INVARIANT: After success `slot` holds a registered type and its cache.
                 // SAFETY: `slot` was just initialised, is pinned, and is unregistered before its
@@ -199,16 +196,18 @@ impl<T: Complete> Registration<T> {
     }
 }
 
-/// Whether a module is being removed by force, with references to it that somebody holds.
+/// Whether somebody has a reference on a module: but for the loader, which has one while the module's init runs.
 ///
 /// # Safety
 ///
-/// `module` is a module, not removed yet.
-unsafe fn is_forced_out(module: *mut bindings::module) -> bool {
-    // SAFETY: By the contract. A module that goes unforced has a count of -1.
+/// `module` is a module that is not removed yet.
+unsafe fn is_in_use(module: *mut bindings::module) -> bool {
+    // SAFETY: The caller vouches for it. Both may change at any time, and are read whole.
     unsafe {
-        (&raw const (*module).state).read_volatile() == bindings::module_state_MODULE_STATE_GOING
-            && bindings::module_refcount(module) > 0
+        let state = (&raw const (*module).state).read_volatile();
+        let own = c_int::from(state == bindings::module_state_MODULE_STATE_COMING);
+        // A module that goes unforced has a count of -1.
+        bindings::module_refcount(module) > own
     }
 }
 
@@ -216,30 +215,31 @@ unsafe fn is_forced_out(module: *mut bindings::module) -> bool {
 impl<T: FileSystem> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         let inner = self.inner.get();
-        // SAFETY: By the type invariant the type is registered.
+        // SAFETY: `inner` is pinned and was initialised by `new`; it is freed after this.
         let fst = unsafe { &raw mut (*inner).fst };
-        // SAFETY: As above. Nobody finds the type by its name from here on.
+        // SAFETY: `new` has registered the type, and only this ends it. Nobody finds it by its name from here on.
         unsafe { bindings::unregister_filesystem(fst) };
 
-        // A super block holds a reference on the module, so that at module exit there is none. But a
-        // later step of module init may have failed, or the removal was forced (`rmmod -f`): rather
-        // hang than free what they use.
-        // SAFETY: `fst` is still valid.
-        while unsafe { !bindings::vfs_helper_fs_type_idle(fst) || is_forced_out((*fst).owner) } {
+        // Who has found it before goes on to use it: a lookup of the name, an `fs_context` until it is freed, a super block. Each has
+        // a reference on the module (`get_fs_type()`, `alloc_fs_context()`, `sget_fc()`), and reads the type a last time in
+        // order to give it back. So at module exit there are none. But a later step of module init may have failed, the removal may be
+        // forced (`rmmod -f`), or somebody drops a registration while the module stays: rather hang than free what they use.
+        // SAFETY: `fst` is still valid, and this is code of the module, which is not removed before it has returned.
+        while unsafe { is_in_use((*fst).owner) } {
             kernel::pr_warn_once!(
-                "{}: waiting for mounts that outlive their registration\n",
+                "{}: waiting for users that outlive the registration\n",
                 T::NAME
             );
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(100));
         }
 
         // Inodes are freed by RCU callbacks which run code of this module and free into the cache.
-        // SAFETY: Process context, no RCU read side.
+        // SAFETY: Sleeps, as the wait above may: who drops a registration does it in process context.
         unsafe { bindings::rcu_barrier() };
         // SAFETY: All inodes were freed: no super block is left, and the barrier waited for the
         // callbacks.
         unsafe { bindings::kmem_cache_destroy((*inner).cache) };
-        // SAFETY: Not read again.
+        // SAFETY: `inner` is still ours; nobody is left to read the field.
         unsafe { ptr::addr_of_mut!((*inner).cache).write(ptr::null_mut()) };
     }
 }

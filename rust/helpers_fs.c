@@ -77,11 +77,6 @@ void vfs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned 
 	super_set_uuid(sb, uuid, len);
 }
 
-bool vfs_helper_fs_type_idle(struct file_system_type *fst)
-{
-	return hlist_empty(&fst->fs_supers);
-}
-
 void vfs_helper_fill_statfs(struct super_block *sb, struct kstatfs *buf, u64 fsid)
 {
 	buf->f_type = sb->s_magic;
@@ -93,6 +88,25 @@ void vfs_helper_fill_statfs(struct super_block *sb, struct kstatfs *buf, u64 fsi
 void *vfs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)
 {
 	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+/*
+ * An inode of @sb that @matches, or NULL. No reference is taken: for a super block that nobody else
+ * uses, and inodes that somebody has a reference on.
+ */
+struct inode *vfs_helper_find_inode(struct super_block *sb, bool (*matches)(struct inode *inode))
+{
+	struct inode *inode, *found = NULL;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (matches(inode)) {
+			found = inode;
+			break;
+		}
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	return found;
 }
 
 void vfs_helper_set_nlink(struct inode *inode, unsigned int nlink)

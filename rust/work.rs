@@ -37,7 +37,7 @@ pub struct Periodic<W: Task> {
 
 // SAFETY: The workqueue functions may be called from any thread; the task is `Send`.
 unsafe impl<W: Task> Send for Periodic<W> {}
-// SAFETY: As above; the task is `Sync`.
+// SAFETY: They may also be called at the same time, and the task is `Sync`.
 unsafe impl<W: Task> Sync for Periodic<W> {}
 
 impl<W: Task> Periodic<W> {
@@ -66,7 +66,7 @@ impl<W: Task> Periodic<W> {
     ///
     /// Called by the workqueue with the work of a `Periodic<W>`, which waits for it before it goes.
     unsafe extern "C" fn call(work: *mut bindings::work_struct) {
-        // SAFETY: By the contract it is part of a delayed work, which is part of a `Self`.
+        // SAFETY: `new` gives this function to works only that lie in a `Self`, which is pinned; `Drop` waits for it before that goes.
         let this = unsafe {
             let work = bindings::vfs_helper_to_delayed_work(work);
             &*work.byte_sub(offset_of!(Self, work)).cast::<Self>()
@@ -76,14 +76,9 @@ impl<W: Task> Periodic<W> {
         }
     }
 
-    /// The task.
-    pub fn task(&self) -> &W {
-        &self.task
-    }
-
     /// Runs the task in `ms` milliseconds, unless it is to run sooner already.
     pub fn schedule(&self, ms: u32) {
-        // SAFETY: By the type invariant.
+        // SAFETY: Both live as long as `self`. A work that was disabled is not queued.
         unsafe {
             bindings::vfs_helper_queue_delayed_work(self.queue.as_ptr(), self.work.get(), ms)
         };
@@ -91,19 +86,13 @@ impl<W: Task> Periodic<W> {
 
     /// Runs the task now, or once more if it is running. Context: any but NMI.
     pub fn kick(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As in `schedule`.
         unsafe { bindings::vfs_helper_mod_delayed_work(self.queue.as_ptr(), self.work.get(), 0) };
-    }
-
-    /// If the task is to run or runs, has it run now and waits for it.
-    pub fn flush(&self) {
-        // SAFETY: By the type invariant; sleeps.
-        unsafe { bindings::flush_delayed_work(self.work.get()) };
     }
 
     /// Cancels and waits. The task does not run again, whatever is called later.
     pub fn stop(&self) {
-        // SAFETY: By the type invariant; sleeps.
+        // SAFETY: The work was initialised in `new`. Sleeps, and may be called again.
         unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
     }
 }
@@ -112,7 +101,7 @@ impl<W: Task> Periodic<W> {
 impl<W: Task> PinnedDrop for Periodic<W> {
     fn drop(self: Pin<&mut Self>) {
         self.stop();
-        // SAFETY: By the type invariant, and nothing can be queued any more.
+        // SAFETY: The queue is ours; its only work was disabled, and does not run any more.
         unsafe { bindings::destroy_workqueue(self.queue.as_ptr()) };
     }
 }

@@ -16,18 +16,24 @@ use crate::{
     inode::{Inode, Locked, Write},
     iomap,
 };
-use core::ptr;
+use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 
 const EAGAIN_: isize = -(bindings::EAGAIN as isize);
 const ENOTBLK_: isize = -(bindings::ENOTBLK as isize);
 
-/// # Safety
+/// One call of `read_iter` or `write_iter`.
 ///
-/// `iocb` is valid.
-unsafe fn is_direct(iocb: *mut bindings::kiocb) -> bool {
-    // SAFETY: By the contract.
-    unsafe { (*iocb).ki_flags & bindings::VFS_CONST_IOCB_DIRECT != 0 }
+/// # Invariants
+///
+/// `iocb` is of an open regular file of type `T`, `inode` is that file's, and `iter` has what is to be read or written; all of
+/// them are valid while this lives, and only this task uses `iocb` and `iter`. (Who submits an asynchronous request has given
+/// both away; the file is put when the request ends, not before this returns.)
+struct Request<T> {
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    inode: *mut bindings::inode,
+    _fs: PhantomData<T>,
 }
 
 /// # Safety
@@ -37,29 +43,13 @@ pub(super) unsafe extern "C" fn read_iter<T: Complete>(
     iocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
 ) -> isize {
-    // SAFETY: By the contract; the tables are of type `T`.
-    unsafe {
-        if !is_direct(iocb) {
-            return bindings::generic_file_read_iter(iocb, iter);
-        }
-        if bindings::vfs_helper_iov_iter_count(iter) == 0 {
-            return 0;
-        }
-        let file = (*iocb).ki_filp;
-        let inode = bindings::vfs_helper_file_inode(file);
-        bindings::vfs_helper_file_accessed(file);
-        bindings::vfs_helper_inode_lock_shared(inode);
-        let ret = bindings::iomap_dio_rw(
-            iocb,
-            iter,
-            iomap::ops::<T>(),
-            iomap::dio_ops::<T>(iomap::Dio::Overwrite),
-            0,
-            ptr::null_mut(),
-            0,
-        );
-        bindings::vfs_helper_inode_unlock_shared(inode);
-        ret
+    // SAFETY: `vfs_iter_read()`, `new_sync_read()`, io_uring and their like hold the file, and have filled in both for this call.
+    let request = unsafe { Request::<T>::new(iocb, iter) };
+    if request.is_direct() {
+        request.direct_read()
+    } else {
+        // SAFETY: By the invariants of `Request` this is what the function asks for; it takes no lock that we could have.
+        unsafe { bindings::generic_file_read_iter(iocb, iter) }
     }
 }
 
@@ -70,29 +60,200 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
     iocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
 ) -> isize {
-    // SAFETY: By the contract.
-    unsafe {
-        if is_direct(iocb) {
-            // The page cache could not be invalidated: only a buffered write keeps it coherent.
-            let ret = direct_write::<T>(iocb, iter);
-            if ret != ENOTBLK_ {
-                return ret;
-            }
+    // SAFETY: As in `read_iter`. The VFS has taken write access to the super block (`kiocb_start_write()`).
+    let request = unsafe { Request::<T>::new(iocb, iter) };
+    if request.is_direct() {
+        // The page cache could not be invalidated: only a buffered write keeps it coherent.
+        let ret = request.direct_write();
+        if ret != ENOTBLK_ {
+            return ret;
         }
-        buffered_write::<T>(iocb, iter)
+    }
+    request.buffered_write()
+}
+
+impl<T: Complete> Request<T> {
+    /// # Safety
+    ///
+    /// The type invariants hold for `iocb` and `iter`.
+    unsafe fn new(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -> Self {
+        Self {
+            iocb,
+            iter,
+            // SAFETY: The caller vouches for `iocb`, whose file is open.
+            inode: unsafe { bindings::vfs_helper_file_inode((*iocb).ki_filp) },
+            _fs: PhantomData,
+        }
+    }
+
+    fn is_direct(&self) -> bool {
+        // SAFETY: `iocb` is valid and only ours.
+        unsafe { (*self.iocb).ki_flags & bindings::VFS_CONST_IOCB_DIRECT != 0 }
+    }
+
+    /// Bytes that are left to be read or written.
+    fn count(&self) -> usize {
+        // SAFETY: `iter` is valid and only ours.
+        unsafe { bindings::vfs_helper_iov_iter_count(self.iter) }
+    }
+
+    /// Runs `f` with `i_rwsem` held shared.
+    fn shared(&self, f: impl FnOnce() -> isize) -> isize {
+        // SAFETY: The inode is valid, and this task, which holds none of its locks yet, releases what it takes.
+        unsafe {
+            bindings::vfs_helper_inode_lock_shared(self.inode);
+            let ret = f();
+            bindings::vfs_helper_inode_unlock_shared(self.inode);
+            ret
+        }
+    }
+
+    /// Runs `f` with `i_rwsem` held exclusively.
+    fn exclusive(&self, f: impl FnOnce(&Locked<'_, T, Write>) -> isize) -> isize {
+        // SAFETY: The inode is valid, and this task, which holds none of its locks yet, releases what it takes. The file has a
+        // reference on the inode, and `f` does not keep what it gets.
+        unsafe {
+            bindings::vfs_helper_inode_lock(self.inode);
+            let ret = f(&Locked::new(Inode::from_raw(self.inode)));
+            bindings::vfs_helper_inode_unlock(self.inode);
+            ret
+        }
+    }
+
+    /// Limits of the file and of the process, `O_APPEND`. How many bytes may be written, or why none. `i_rwsem` is held.
+    fn checks(&self) -> Result<usize, isize> {
+        // SAFETY: Both are valid and only ours; the size that it looks at is kept by the lock.
+        match unsafe { bindings::generic_write_checks(self.iocb, self.iter) } {
+            ret if ret > 0 => Ok(ret as usize),
+            ret => Err(ret),
+        }
+    }
+
+    /// Drops privileges of the file and updates its times. `i_rwsem` is held, exclusively where there are privileges to drop.
+    fn modified(&self) -> Result<(), isize> {
+        // SAFETY: `iocb` is valid and only ours; callers hold the lock that the function asks for.
+        match unsafe { bindings::kiocb_modified(self.iocb) } {
+            0 => Ok(()),
+            e => Err(e as isize),
+        }
+    }
+
+    fn pos(&self) -> i64 {
+        // SAFETY: `iocb` is valid and only ours.
+        unsafe { (*self.iocb).ki_pos }
+    }
+
+    /// Direct I/O, with `i_rwsem` held as `kind` asks.
+    fn direct(&self, kind: iomap::Dio, flags: u32) -> isize {
+        // SAFETY: Both are valid and only ours, and the lock is held. The tables are for inodes of this file's type. If the request is
+        // asynchronous, what outlives this call is iomap's, which has a copy of all that it needs, and the file with it.
+        unsafe {
+            bindings::iomap_dio_rw(
+                self.iocb,
+                self.iter,
+                iomap::ops::<T>(),
+                iomap::dio_ops::<T>(kind),
+                flags,
+                ptr::null_mut(),
+                0,
+            )
+        }
+    }
+
+    fn direct_read(&self) -> isize {
+        if self.count() == 0 {
+            return 0;
+        }
+        // SAFETY: `iocb` is valid, and its file open for reading.
+        unsafe { bindings::vfs_helper_file_accessed((*self.iocb).ki_filp) };
+        self.shared(|| self.direct(iomap::Dio::Overwrite, 0))
+    }
+
+    fn buffered_write(&self) -> isize {
+        let ret = self.exclusive(|inode| {
+            self.checks()
+                .and_then(|_| zero_eof(inode, self.pos()))
+                .and_then(|()| self.modified())
+                .map_or_else(|e| e, |()| self.write_to_cache())
+        });
+        if ret <= 0 {
+            return ret;
+        }
+        // `O_SYNC` and `O_DSYNC`: ends in `fsync`.
+        // SAFETY: `iocb` is valid and only ours, and has been moved on by the `ret` bytes that were written.
+        unsafe { bindings::vfs_helper_generic_write_sync(self.iocb, ret) }
+    }
+
+    /// Copies to the page cache. `i_rwsem` is held exclusively.
+    fn write_to_cache(&self) -> isize {
+        // SAFETY: Both are valid and only ours, and the lock is held. The tables are for inodes of this file's type.
+        unsafe {
+            bindings::iomap_file_buffered_write(
+                self.iocb,
+                self.iter,
+                iomap::ops::<T>(),
+                iomap::write_ops::<T>(),
+                ptr::null_mut(),
+            )
+        }
+    }
+
+    fn direct_write(&self) -> isize {
+        let count = self.count();
+        let ret = self.shared(|| self.overwrite().unwrap_or_else(|e| e));
+        if ret != EAGAIN_ {
+            return ret;
+        }
+        // The checks may have cut the iterator to a limit; they are made again.
+        // SAFETY: `iter` is valid and only ours; it had `count` bytes before, and nothing of them was used.
+        unsafe { bindings::vfs_helper_iov_iter_reexpand(self.iter, count) };
+        self.exclusive(|inode| self.direct_write_exclusive(inode).unwrap_or_else(|e| e))
+    }
+
+    /// A device that checks or mirrors what it writes needs data that user space cannot change meanwhile.
+    fn stable_flag(&self) -> u32 {
+        // SAFETY: The inode is valid, and its mapping with it.
+        if unsafe { bindings::vfs_helper_mapping_stable_writes(self.inode) } {
+            bindings::VFS_CONST_IOMAP_DIO_BOUNCE
+        } else {
+            0
+        }
+    }
+
+    /// Writes directly if it is a pure overwrite; else `-EAGAIN` and nothing was done. `i_rwsem` is held shared.
+    fn overwrite(&self) -> Result<isize, isize> {
+        let end = self
+            .checks()
+            .map(|len| self.pos().saturating_add(len as i64))?;
+        // Dropping privileges of the file needs the exclusive lock, as does growing it.
+        // SAFETY: The inode is valid; its size is read as readers do that hold no lock.
+        let is_plain = unsafe {
+            bindings::vfs_helper_inode_is_nosec(self.inode)
+                && end <= bindings::vfs_helper_i_size_read(self.inode)
+        };
+        if !is_plain {
+            return Err(EAGAIN_);
+        }
+        self.modified()?;
+        // `begin` is asked with `OVERWRITE_ONLY` for the whole range, and the first answer decides.
+        let flags = bindings::VFS_CONST_IOMAP_DIO_OVERWRITE_ONLY | self.stable_flag();
+        Ok(self.direct(iomap::Dio::Overwrite, flags))
+    }
+
+    fn direct_write_exclusive(&self, inode: &Locked<'_, T, Write>) -> Result<isize, isize> {
+        self.checks()?;
+        inode.dio_wait();
+        zero_eof(inode, self.pos())?;
+        self.modified()?;
+        let flags = bindings::VFS_CONST_IOMAP_DIO_FORCE_WAIT | self.stable_flag();
+        Ok(self.direct(iomap::Dio::Allocate, flags))
     }
 }
 
-/// Zeroes the rest of the page that the size is in before a write that starts past the size: it may
+/// Zeroes the rest of the page that the size is in before a write at `pos` that starts past the size: it may
 /// hold what was written through a mapping after the end. What is further on was never there, and
 /// iomap would warn about it.
-///
-/// # Safety
-///
-/// `i_rwsem` of `inode`, which is of type `T`, is held exclusively.
-unsafe fn zero_eof<T: Complete>(inode: *mut bindings::inode, pos: i64) -> Result {
-    // SAFETY: By the contract.
-    let inode = unsafe { Locked::<T, Write>::new(Inode::from_raw(inode)) };
+fn zero_eof<T: Complete>(inode: &Locked<'_, T, Write>, pos: i64) -> Result<(), isize> {
     let (size, pos) = (inode.size(), pos.max(0) as u64);
     if pos <= size {
         return Ok(());
@@ -101,195 +262,13 @@ unsafe fn zero_eof<T: Complete>(inode: *mut bindings::inode, pos: i64) -> Result
     let end = size
         .checked_next_multiple_of(unit)
         .map_or(pos, |end| end.min(pos));
-    let guard = inode.lock_invalidate();
-    inode.zero_range(size, end - size, &guard)?;
-    if T::HAS_EOF_ZEROED && end > size {
-        T::eof_zeroed(&inode, size)?;
-    }
-    Ok(())
-}
-
-/// # Safety
-///
-/// As for `write_iter`.
-unsafe fn buffered_write<T: Complete>(
-    iocb: *mut bindings::kiocb,
-    iter: *mut bindings::iov_iter,
-) -> isize {
-    // SAFETY: By the contract.
-    let inode = unsafe { bindings::vfs_helper_file_inode((*iocb).ki_filp) };
-    // SAFETY: By the contract; the lock is released below.
-    let ret = unsafe {
-        bindings::vfs_helper_inode_lock(inode);
-        let ret = buffered_write_locked::<T>(iocb, iter, inode);
-        bindings::vfs_helper_inode_unlock(inode);
-        ret
-    };
-    if ret <= 0 {
-        return ret;
-    }
-    // `O_SYNC` and `O_DSYNC`: ends in `fsync`.
-    // SAFETY: By the contract.
-    unsafe { bindings::vfs_helper_generic_write_sync(iocb, ret) }
-}
-
-/// # Safety
-///
-/// As for `write_iter`, with `i_rwsem` of `inode` held exclusively.
-unsafe fn buffered_write_locked<T: Complete>(
-    iocb: *mut bindings::kiocb,
-    iter: *mut bindings::iov_iter,
-    inode: *mut bindings::inode,
-) -> isize {
-    // SAFETY: By the contract, here and below; the tables are of type `T`.
-    let ret = unsafe { bindings::generic_write_checks(iocb, iter) };
-    if ret <= 0 {
-        return ret;
-    }
-    // SAFETY: See above.
-    if let Err(e) = unsafe { zero_eof::<T>(inode, (*iocb).ki_pos) } {
-        return e.to_errno() as isize;
-    }
-    // SAFETY: See above.
-    let ret = unsafe { bindings::kiocb_modified(iocb) };
-    if ret != 0 {
-        return ret as isize;
-    }
-    // SAFETY: See above.
-    unsafe {
-        bindings::iomap_file_buffered_write(
-            iocb,
-            iter,
-            iomap::ops::<T>(),
-            iomap::write_ops::<T>(),
-            ptr::null_mut(),
-        )
-    }
-}
-
-/// # Safety
-///
-/// As for `write_iter`.
-unsafe fn direct_write<T: Complete>(
-    iocb: *mut bindings::kiocb,
-    iter: *mut bindings::iov_iter,
-) -> isize {
-    // SAFETY: By the contract.
-    let (inode, count) = unsafe {
-        (
-            bindings::vfs_helper_file_inode((*iocb).ki_filp),
-            bindings::vfs_helper_iov_iter_count(iter),
-        )
-    };
-    // SAFETY: By the contract; each lock is released right after.
-    unsafe {
-        bindings::vfs_helper_inode_lock_shared(inode);
-        let ret = overwrite_shared::<T>(iocb, iter, inode);
-        bindings::vfs_helper_inode_unlock_shared(inode);
-        if ret != EAGAIN_ {
-            return ret;
+    let zero = || -> Result {
+        let inode = inode.lock_invalidate();
+        inode.zero_range(size, end - size)?;
+        if T::HAS_EOF_ZEROED && end > size {
+            T::eof_zeroed(&inode, size)?;
         }
-        // The checks may have cut the iterator to a limit; they are made again.
-        bindings::vfs_helper_iov_iter_reexpand(iter, count);
-        bindings::vfs_helper_inode_lock(inode);
-        let ret = direct_write_exclusive::<T>(iocb, iter, inode);
-        bindings::vfs_helper_inode_unlock(inode);
-        ret
-    }
-}
-
-/// A device that checks or mirrors what it writes needs data that user space cannot change meanwhile.
-///
-/// # Safety
-///
-/// `inode` is valid.
-unsafe fn stable_flag(inode: *mut bindings::inode) -> u32 {
-    // SAFETY: By the contract.
-    if unsafe { bindings::vfs_helper_mapping_stable_writes(inode) } {
-        bindings::VFS_CONST_IOMAP_DIO_BOUNCE
-    } else {
-        0
-    }
-}
-
-/// Writes directly if it is a pure overwrite; else `-EAGAIN` and nothing was done.
-///
-/// # Safety
-///
-/// As for `write_iter`, with `i_rwsem` of `inode` held shared.
-unsafe fn overwrite_shared<T: Complete>(
-    iocb: *mut bindings::kiocb,
-    iter: *mut bindings::iov_iter,
-    inode: *mut bindings::inode,
-) -> isize {
-    // SAFETY: By the contract, here and below; the tables are of type `T`.
-    let ret = unsafe { bindings::generic_write_checks(iocb, iter) };
-    if ret <= 0 {
-        return ret;
-    }
-    // Dropping privileges of the file needs the exclusive lock, as does growing it.
-    // SAFETY: See above.
-    let plain = unsafe {
-        bindings::vfs_helper_inode_is_nosec(inode)
-            && (*iocb).ki_pos.saturating_add(ret as i64) <= bindings::vfs_helper_i_size_read(inode)
+        Ok(())
     };
-    if !plain {
-        return EAGAIN_;
-    }
-    // SAFETY: See above.
-    let ret = unsafe { bindings::kiocb_modified(iocb) };
-    if ret != 0 {
-        return ret as isize;
-    }
-    // `begin` is asked with `OVERWRITE_ONLY` for the whole range, and the first answer decides.
-    // SAFETY: See above.
-    unsafe {
-        bindings::iomap_dio_rw(
-            iocb,
-            iter,
-            iomap::ops::<T>(),
-            iomap::dio_ops::<T>(iomap::Dio::Overwrite),
-            bindings::VFS_CONST_IOMAP_DIO_OVERWRITE_ONLY | stable_flag(inode),
-            ptr::null_mut(),
-            0,
-        )
-    }
-}
-
-/// # Safety
-///
-/// As for `write_iter`, with `i_rwsem` of `inode` held exclusively.
-unsafe fn direct_write_exclusive<T: Complete>(
-    iocb: *mut bindings::kiocb,
-    iter: *mut bindings::iov_iter,
-    inode: *mut bindings::inode,
-) -> isize {
-    // SAFETY: By the contract, here and below; the tables are of type `T`.
-    let ret = unsafe { bindings::generic_write_checks(iocb, iter) };
-    if ret <= 0 {
-        return ret;
-    }
-    // SAFETY: See above.
-    unsafe { bindings::inode_dio_wait(inode) };
-    // SAFETY: See above.
-    if let Err(e) = unsafe { zero_eof::<T>(inode, (*iocb).ki_pos) } {
-        return e.to_errno() as isize;
-    }
-    // SAFETY: See above.
-    let ret = unsafe { bindings::kiocb_modified(iocb) };
-    if ret != 0 {
-        return ret as isize;
-    }
-    // SAFETY: See above.
-    unsafe {
-        bindings::iomap_dio_rw(
-            iocb,
-            iter,
-            iomap::ops::<T>(),
-            iomap::dio_ops::<T>(iomap::Dio::Allocate),
-            bindings::VFS_CONST_IOMAP_DIO_FORCE_WAIT | stable_flag(inode),
-            ptr::null_mut(),
-            0,
-        )
-    }
+    zero().map_err(|e| e.to_errno() as isize)
 }

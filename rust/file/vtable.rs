@@ -82,18 +82,17 @@ impl<T: Complete> VTable<T> {
     /// Called by the VFS for a file that is being opened on an inode of this filesystem.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: `do_dentry_open()` has a reference on the path, and nobody else has the file yet.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
-            // SAFETY: By the contract.
-            let inode = unsafe { Inode::<T>::from_raw(inode) };
+            // SAFETY: As above, and until this returns.
+            let (inode, this) = unsafe { (Inode::<T>::from_raw(inode), File::<T>::from_raw(file)) };
             if inode.is_reg() {
                 // SAFETY: Nobody else uses the file before it is open. `read_iter` and `write_iter`
                 // know `IOCB_DIRECT`.
                 unsafe { bindings::vfs_helper_file_set_can_odirect(file) };
             }
             if T::HAS_OPEN {
-                // SAFETY: By the contract.
-                T::open(inode, unsafe { File::from_raw(file) })?;
+                T::open(inode, this)?;
             }
             Ok(0)
         })
@@ -104,7 +103,7 @@ impl<T: Complete> VTable<T> {
     /// Called by the VFS for a file of this filesystem whose `open` has succeeded, when nobody has it
     /// any more.
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: By the contract. `__fput` drops the path, and with it the inode, after this returns.
+        // SAFETY: `__fput()` calls this when nobody else has the file, and drops the path, and with it the inode, after this returns.
         let (inode, file) = unsafe { (Inode::<T>::from_raw(inode), File::<T>::from_raw(file)) };
         T::release(inode, file);
         0
@@ -120,7 +119,7 @@ impl<T: Complete> VTable<T> {
         datasync: c_int,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: Who calls `vfs_fsync_range()` has a reference on the file; that one does not open or close it.
             let file = unsafe { File::<T>::from_raw(file) };
             T::fsync(
                 file,
@@ -137,7 +136,7 @@ impl<T: Complete> VTable<T> {
     ///
     /// As for `fsync`.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: By the contract.
+        // SAFETY: The system call has a reference on the file until it returns.
         let file = unsafe { File::<T>::from_raw(file) };
         match T::ioctl(file, file.inode(), cmd, arg) {
             Ok(ret) => ret,
@@ -154,9 +153,9 @@ impl<T: Complete> VTable<T> {
         ctx: *mut bindings::dir_context,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: Who calls `iterate_dir()` has a reference on the file, and the context on its stack.
             let (file, ctx) = unsafe { (File::<T>::from_raw(file), DirContext::from_raw(ctx)) };
-            // SAFETY: By the contract the lock is held.
+            // SAFETY: `iterate_dir()` holds `i_rwsem` of the file's inode, shared at least, over this call; the file has a reference on it.
             let dir = unsafe { Locked::new(file.inode()) };
             T::iterate_shared(file, &dir, ctx)?;
             Ok(0)
@@ -182,15 +181,15 @@ impl<T: Complete> VTable<T> {
         let hole = match whence as u32 {
             bindings::SEEK_HOLE => true,
             bindings::SEEK_DATA => false,
-            // SAFETY: By the contract.
+            // SAFETY: As in `dir_llseek`.
             _ => return unsafe { bindings::generic_file_llseek(file, offset, whence) },
         };
-        // SAFETY: By the contract.
-        let inode = unsafe { bindings::vfs_helper_file_inode(file) };
         let ops = iomap::ops::<T>();
         // The lock keeps truncation away while the mappings are walked.
-        // SAFETY: By the contract; the tables are of type `T`.
+        // SAFETY: As in `dir_llseek` there is a reference on the file, and so on its inode. The tables are for inodes of its type, and
+        // the lock is released before this returns.
         unsafe {
+            let inode = bindings::vfs_helper_file_inode(file);
             bindings::vfs_helper_inode_lock_shared(inode);
             let pos = if hole {
                 bindings::iomap_seek_hole(inode, offset, ops)
@@ -215,15 +214,15 @@ impl<T: Complete> VTable<T> {
         len: i64,
     ) -> c_long {
         let change = || -> Result {
-            // SAFETY: By the contract.
+            // SAFETY: `vfs_fallocate()` was called with a reference on the file, which is open for writing.
             let this = unsafe { File::<T>::from_raw(file) };
             // SAFETY: The lock was just taken and is held until the end of this closure's only
             // call, below.
             let inode = unsafe { Locked::new(this.inode()) };
             inode.dio_wait();
-            // SAFETY: By the contract; `i_rwsem` is held.
+            // SAFETY: The file is valid, and `i_rwsem`, which the function asks for, is held.
             to_result(unsafe { bindings::file_modified(file) })?;
-            let _guard = this.inode().lock_invalidate();
+            let inode = inode.lock_invalidate();
             T::fallocate(
                 this,
                 &inode,
@@ -232,13 +231,14 @@ impl<T: Complete> VTable<T> {
                 u64::try_from(len)?,
             )
         };
-        // SAFETY: By the contract.
-        let inode = unsafe { bindings::vfs_helper_file_inode(file) };
-        // SAFETY: By the contract.
-        unsafe { bindings::vfs_helper_inode_lock(inode) };
-        let ret = change();
-        // SAFETY: Taken above.
-        unsafe { bindings::vfs_helper_inode_unlock(inode) };
+        // SAFETY: The file is open, as above, and keeps its inode. The lock is released after the closure, in this task.
+        let ret = unsafe {
+            let inode = bindings::vfs_helper_file_inode(file);
+            bindings::vfs_helper_inode_lock(inode);
+            let ret = change();
+            bindings::vfs_helper_inode_unlock(inode);
+            ret
+        };
         ret.map_or_else(|e| e.to_errno() as c_long, |()| 0)
     }
 }

@@ -25,13 +25,13 @@ impl FsContext {
     ///
     /// `fc` is valid for `'a`.
     unsafe fn from_raw<'a>(fc: *mut bindings::fs_context) -> &'a Self {
-        // SAFETY: By the contract; `FsContext` is transparent over `fs_context`.
+        // SAFETY: The caller vouches for it. `FsContext` is transparent over `fs_context`, in an `Opaque`.
         unsafe { &*fc.cast() }
     }
 
     /// Whether a read-only super block is asked for. For a new one: see [`Self::leaves_read_only`].
     pub fn is_read_only(&self) -> bool {
-        // SAFETY: By the type invariant; the field is stable while a callback runs.
+        // SAFETY: A valid context; the field is written by who has its mutex, which is who called the callback that has us.
         let flags = unsafe { (*self.0.get()).sb_flags };
         flags as usize & bindings::VFS_CONST_SB_RDONLY != 0
     }
@@ -40,7 +40,7 @@ impl FsContext {
     /// nothing was (`fspick()` without `ro` or `rw`), what it is now. Only flags in `sb_flags_mask` change
     /// (`reconfigure_super()`).
     pub fn leaves_read_only<T: FileSystem>(&self, sb: &SuperBlock<T>) -> bool {
-        // SAFETY: By the type invariant; the field is stable while a callback runs.
+        // SAFETY: As for the flags in `is_read_only`.
         let mask = unsafe { (*self.0.get()).sb_flags_mask };
         if mask as usize & bindings::VFS_CONST_SB_RDONLY != 0 {
             self.is_read_only()
@@ -51,7 +51,8 @@ impl FsContext {
 
     fn log(&self, format: &'static CStr, args: fmt::Arguments<'_>, level: u8) {
         let fc = self.0.get();
-        // SAFETY: By the type invariant; `%pA` takes a pointer to `fmt::Arguments`.
+        // SAFETY: A valid context, whose log counts its own messages. `%pA` takes a pointer to `fmt::Arguments`, which live until
+        // the call has formatted them.
         unsafe {
             bindings::logfc(
                 (*fc).log.log,
@@ -112,7 +113,7 @@ impl<T: Complete> VTable<T> {
     ) -> c_int {
         let fc = fc.cast::<bindings::fs_context>();
         from_result(|| {
-            // SAFETY: By the contract of this function `fc` is valid.
+            // SAFETY: `alloc_fs_context()` has made the context, and nobody else knows it yet.
             let root = unsafe { (*fc).root };
             let options = if root.is_null() {
                 T::new_options(None)?
@@ -153,7 +154,8 @@ impl<T: Complete> VTable<T> {
         param: *mut bindings::fs_parameter,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: Both are valid; `Registration::new` has checked that the table is terminated.
+            // SAFETY: `vfs_parse_fs_param()` passes on a context whose mutex is held, or which nobody else knows yet, and a
+            // parameter that stays until it returns.
             let (id, value) = unsafe { param::parse(fc, T::PARAMS, param)? };
             // SAFETY: `fc` is valid and its mutex makes us the only user of the options.
             let options = unsafe { (*fc).fs_private.cast::<T::Options>().as_mut() };
@@ -168,7 +170,7 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by the VFS with a context that `init_fs_context` has set up.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
-        // SAFETY: By the contract. `fill_super` has the signature that is asked for.
+        // SAFETY: `vfs_get_tree()` has the context to itself. `fill_super` has the signature that is asked for.
         unsafe { bindings::get_tree_bdev(fc, Some(Self::fill_super)) }
     }
 

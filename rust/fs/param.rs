@@ -15,9 +15,9 @@ use kernel::prelude::*;
 #[repr(transparent)]
 pub struct Choice(bindings::constant_table);
 
-// SAFETY: Immutable, and the name is a static string.
+// SAFETY: Nothing changes a choice, and its name is a static string: any thread may read both.
 unsafe impl Sync for Choice {}
-// SAFETY: As above.
+// SAFETY: It owns nothing, so that any thread may drop it.
 unsafe impl Send for Choice {}
 
 impl Choice {
@@ -45,9 +45,9 @@ impl Choice {
 #[repr(transparent)]
 pub struct Spec(bindings::fs_parameter_spec);
 
-// SAFETY: Immutable; names and tables are static.
+// SAFETY: Nothing changes a specification, and its name and its choices are static: any thread may read them.
 unsafe impl Sync for Spec {}
-// SAFETY: As above.
+// SAFETY: It owns nothing, so that any thread may drop it.
 unsafe impl Send for Spec {}
 
 type ParseFn = bindings::fs_param_type;
@@ -127,7 +127,11 @@ impl Spec {
     }
 
     /// Reads the member of `result` that the parameter's parser has set.
-    fn value<'a>(
+    ///
+    /// # Safety
+    ///
+    /// `result` was written by `fs_parse()`, which has found `param` to be of this specification.
+    unsafe fn value<'a>(
         &self,
         param: &'a bindings::fs_parameter,
         result: &bindings::fs_parse_result,
@@ -137,8 +141,8 @@ impl Spec {
         };
         let is = |f: unsafe extern "C" fn(_, _, _, _) -> _| core::ptr::fn_addr_eq(type_, f);
         let value = &result.__bindgen_anon_1;
-        // SAFETY: `fs_parse` succeeded, and each of these parsers sets the member that is read
-        // here.
+        // SAFETY: The caller says that this parser has run, and has liked the value; each of them then sets the member that
+        // is read here (fs/fs_parser.c). All others are zero from the start.
         unsafe {
             if is(bindings::fs_param_is_bool) {
                 return Some(Value::Bool(*value.boolean.as_ref()));
@@ -150,13 +154,15 @@ impl Spec {
                 return Some(Value::Choice(*value.uint_32.as_ref()));
             }
         }
-        // SAFETY: `fs_param_is_string` accepts only parameters that hold a string.
-        let string = unsafe { param.__bindgen_anon_1.string };
-        if is(bindings::fs_param_is_string) && !string.is_null() {
-            // SAFETY: A NUL-terminated string that lives as long as the parameter.
-            return Some(Value::String(unsafe { CStr::from_char_ptr(string) }));
+        if !is(bindings::fs_param_is_string) {
+            return None;
         }
-        None
+        // SAFETY: `fs_param_is_string()` takes only parameters that hold a string. It ends with a NUL and lives as long as
+        // the parameter.
+        unsafe {
+            let string = param.__bindgen_anon_1.string;
+            (!string.is_null()).then(|| Value::String(CStr::from_char_ptr(string)))
+        }
     }
 }
 
@@ -176,17 +182,52 @@ pub enum Value<'a> {
     String(&'a CStr),
 }
 
-/// Whether `specs` ends with [`Spec::END`], which C relies on.
-pub(crate) const fn is_terminated(specs: &[Spec]) -> bool {
-    !specs.is_empty() && specs[specs.len() - 1].0.name.is_null()
+/// All parameters of a filesystem.
+///
+/// # Invariants
+///
+/// Only the last is [`Spec::END`], which C relies on. No two have one number: by its number it is found what kind of value was
+/// parsed.
+#[derive(Clone, Copy)]
+pub struct Table(&'static [Spec]);
+
+impl Table {
+    /// Checks `specs`, which end with [`Spec::END`] and have a number each; two that disagree do not compile.
+    pub const fn new(specs: &'static [Spec]) -> Self {
+        assert!(!specs.is_empty(), "a table ends with `Spec::END`");
+        let last = specs.len() - 1;
+        assert!(
+            specs[last].0.name.is_null(),
+            "a table ends with `Spec::END`"
+        );
+        let mut i = 0;
+        while i < last {
+            assert!(!specs[i].0.name.is_null(), "`Spec::END` is the last");
+            let mut j = 0;
+            while j < i {
+                assert!(
+                    specs[j].0.opt != specs[i].0.opt,
+                    "two parameters have one number"
+                );
+                j += 1;
+            }
+            i += 1;
+        }
+        // INVARIANT: Just checked.
+        Self(specs)
+    }
+
+    /// The table as C takes it.
+    pub(crate) const fn as_ptr(self) -> *const bindings::fs_parameter_spec {
+        self.0.as_ptr().cast()
+    }
+
+    fn find(self, id: u8) -> Option<&'static Spec> {
+        self.0.iter().find(|s| !s.0.name.is_null() && s.0.opt == id)
+    }
 }
 
-/// The table as C takes it.
-pub(crate) const fn as_table(specs: &'static [Spec]) -> *const bindings::fs_parameter_spec {
-    specs.as_ptr().cast()
-}
-
-/// Lets `fs_parse()` look `param` up in `specs`.
+/// Lets `fs_parse()` look `param` up in `table`.
 ///
 /// # Errors
 ///
@@ -195,23 +236,21 @@ pub(crate) const fn as_table(specs: &'static [Spec]) -> *const bindings::fs_para
 ///
 /// # Safety
 ///
-/// `fc` and `param` are valid, and `specs` is terminated.
+/// `fc` and `param` are valid, `param` for `'a`, and only this thread uses them.
 pub(crate) unsafe fn parse<'a>(
     fc: *mut bindings::fs_context,
-    specs: &'static [Spec],
+    table: Table,
     param: *mut bindings::fs_parameter,
 ) -> Result<(u8, Value<'a>)> {
     let mut result = bindings::fs_parse_result::default();
-    // SAFETY: By the contract of this function.
+    // SAFETY: The caller vouches for the context, whose log is set up, and for the parameter; the table ends where C sees it.
     let opt =
-        unsafe { bindings::__fs_parse(&raw mut (*fc).log, as_table(specs), param, &mut result) };
+        unsafe { bindings::__fs_parse(&raw mut (*fc).log, table.as_ptr(), param, &mut result) };
     kernel::error::to_result(opt)?;
     let id = u8::try_from(opt)?;
-    let spec = specs
-        .iter()
-        .find(|s| !s.0.name.is_null() && s.0.opt == id)
-        .ok_or(EINVAL)?;
-    // SAFETY: `param` is valid for the call of `parse_param` that this is part of.
-    let value = spec.value(unsafe { &*param }, &result).ok_or(EINVAL)?;
+    let spec = table.find(id).ok_or(EINVAL)?;
+    // SAFETY: The caller vouches for the parameter. `fs_parse()` has taken it for the one with this number, of which there is
+    // one only.
+    let value = unsafe { spec.value(&*param, &result) }.ok_or(EINVAL)?;
     Ok((id, value))
 }

@@ -4,8 +4,9 @@
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/stat.h`](srctree/include/linux/stat.h)
 
-use super::{Locked, Write};
-use crate::{bindings, dentry::Dentry, fs::FileSystem, time::Timespec};
+use super::Inode;
+use crate::{bindings, fs::FileSystem, time::Timespec};
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// How a mount maps ids (`struct mnt_idmap`). Passed through to the functions that need it.
@@ -21,7 +22,7 @@ impl Idmap {
     ///
     /// `idmap` is valid for `'a`.
     pub(crate) unsafe fn from_raw<'a>(idmap: *mut bindings::mnt_idmap) -> &'a Self {
-        // SAFETY: By the contract; `Idmap` is transparent over `mnt_idmap`.
+        // SAFETY: The caller vouches for the map. `Idmap` is transparent over `mnt_idmap`, in an `Opaque`.
         unsafe { &*idmap.cast() }
     }
 
@@ -30,21 +31,39 @@ impl Idmap {
     }
 }
 
-/// The attributes that `setattr` is to change (`struct iattr`).
+/// The attributes that `setattr` is to change, and of what (`struct iattr`).
+///
+/// The name under which the file is changed is not told: nothing keeps it from being renamed meanwhile.
 ///
 /// # Invariants
 ///
-/// References point at a valid `iattr` that only this thread uses.
-#[repr(transparent)]
-pub struct Attr(Opaque<bindings::iattr>);
+/// For `'a` all three are valid; `dentry` is positive, of type `T`, and the `i_rwsem` of its inode is held exclusively;
+/// only this thread uses `attr`.
+pub struct Attr<'a, T: FileSystem> {
+    idmap: NonNull<bindings::mnt_idmap>,
+    dentry: NonNull<bindings::dentry>,
+    attr: NonNull<bindings::iattr>,
+    _change: PhantomData<(&'a Idmap, &'a Inode<T>)>,
+}
 
-impl Attr {
+impl<T: FileSystem> Attr<'_, T> {
     /// # Safety
     ///
-    /// The type invariant holds for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(attr: *mut bindings::iattr) -> &'a Self {
-        // SAFETY: By the contract; `Attr` is transparent over `iattr`.
-        unsafe { &*attr.cast() }
+    /// The type invariants hold for `'a`.
+    pub(super) unsafe fn new(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attr: *mut bindings::iattr,
+    ) -> Self {
+        // SAFETY: What is valid is not null.
+        unsafe {
+            Self {
+                idmap: NonNull::new_unchecked(idmap),
+                dentry: NonNull::new_unchecked(dentry),
+                attr: NonNull::new_unchecked(attr),
+                _change: PhantomData,
+            }
+        }
     }
 
     /// Checks permissions and limits (`setattr_prepare`). To be called first.
@@ -52,28 +71,35 @@ impl Attr {
     /// # Errors
     ///
     /// `EPERM`, `EFBIG`, `ETXTBSY` and what else the check says.
-    pub fn prepare<T: FileSystem>(&self, idmap: &Idmap, dentry: &Dentry<T>) -> Result {
-        // SAFETY: By the type invariants.
-        to_result(unsafe {
-            bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), self.0.get())
-        })
+    pub fn prepare(&self) -> Result {
+        let (idmap, dentry) = (self.idmap.as_ptr(), self.dentry.as_ptr());
+        // SAFETY: All three are valid and the inode is locked, which is what the function asks for. It may change the
+        // attributes, which only this thread uses, and of which no reference is kept here.
+        to_result(unsafe { bindings::setattr_prepare(idmap, dentry, self.attr.as_ptr()) })
     }
 
     /// The new size in bytes, if it is to be set.
     pub fn size(&self) -> Option<u64> {
-        // SAFETY: By the type invariant.
-        let attr = unsafe { &*self.0.get() };
-        if attr.ia_valid & bindings::VFS_CONST_ATTR_SIZE == 0 {
+        // SAFETY: The attributes are valid and only this thread uses them.
+        let (valid, size) = unsafe {
+            let attr = self.attr.as_ptr();
+            ((*attr).ia_valid, (*attr).ia_size)
+        };
+        if valid & bindings::VFS_CONST_ATTR_SIZE == 0 {
             return None;
         }
-        u64::try_from(attr.ia_size).ok()
+        u64::try_from(size).ok()
     }
 
     /// Copies everything but the size to the inode (`setattr_copy`). To be called when nothing can
     /// fail any more.
-    pub fn copy<T: FileSystem>(&self, idmap: &Idmap, inode: &Locked<'_, T, Write>) {
-        // SAFETY: By the type invariants; `i_rwsem` is held.
-        unsafe { bindings::setattr_copy(idmap.as_ptr(), inode.as_ptr(), self.0.get()) };
+    pub fn copy(&self) {
+        // SAFETY: All three are valid. The inode is that of the dentry, which is positive, and its lock is held: that
+        // serialises the attributes against other changes.
+        unsafe {
+            let inode = bindings::vfs_helper_d_inode(self.dentry.as_ptr());
+            bindings::setattr_copy(self.idmap.as_ptr(), inode, self.attr.as_ptr());
+        }
     }
 }
 
@@ -86,7 +112,7 @@ impl Kstat {
     ///
     /// `stat` is valid for `'a`, and only this thread uses it.
     pub(crate) unsafe fn from_raw<'a>(stat: *mut bindings::kstat) -> &'a mut Self {
-        // SAFETY: By the contract; `Kstat` is transparent over `kstat`.
+        // SAFETY: The caller vouches for it, and that nobody else uses it. `Kstat` is transparent over `kstat`.
         unsafe { &mut *stat.cast() }
     }
 

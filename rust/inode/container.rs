@@ -2,7 +2,7 @@
 
 //! The slab object that holds an inode, and its life from `alloc_inode` to `free_inode`.
 
-use super::Inode;
+use super::{new, Inode};
 use crate::{
     bindings,
     fs::{Complete, FileSystem, Type},
@@ -11,8 +11,8 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
-    ptr::{self, addr_of_mut},
-    sync::atomic::{AtomicBool, Ordering},
+    ptr::{self, addr_of_mut, NonNull},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{prelude::*, types::Opaque};
 
@@ -29,11 +29,15 @@ use kernel::{prelude::*, types::Opaque};
 ///   it before.
 /// - *Link*: `link` is written in `New` only, and dropped by `free_inode`, after a grace period:
 ///   `i_link` points into it.
+/// - *Given*: `given` is how many of the references on the inode safe code has: each an `IRef` or a `New`.
+///   Their lifetimes end before unmount does. So what is left of the count by then was forgotten, and
+///   nobody else will give it back.
 #[repr(C)]
 pub(crate) struct Container<T: FileSystem> {
     inode: Opaque<bindings::inode>,
     ioends: Opaque<ioend::Queue>,
     live: AtomicBool,
+    given: AtomicU32,
     link: UnsafeCell<KVec<u8>>,
     data: UnsafeCell<MaybeUninit<T::InodeData>>,
 }
@@ -45,7 +49,8 @@ impl<T: FileSystem> Container<T> {
     ///
     /// `inode` is a valid inode of type `T` for `'a`.
     pub(crate) unsafe fn of<'a>(inode: *mut bindings::inode) -> &'a Self {
-        // SAFETY: By *Slab* the inode is at the start of its container. What is shared is in cells.
+        // SAFETY: By *Slab* a valid inode of type `T`, for which the caller vouches, is at the start of a container, which
+        // is as valid. Everything in it that changes is in a cell or an atomic.
         unsafe { &*inode.cast() }
     }
 
@@ -62,9 +67,19 @@ impl<T: FileSystem> Container<T> {
     }
 
     pub(crate) fn data(&self) -> &T::InodeData {
-        // SAFETY: By *Data*; exclusive references are made in `New` only, where nobody else has a
-        // reference.
+        // SAFETY: By *Data* it is initialised: who has an `&self` has it from a valid inode, which is one between
+        // `alloc_inode` and `destroy_inode`. Nobody makes an exclusive reference.
         unsafe { (*self.data.get()).assume_init_ref() }
+    }
+
+    /// Safe code has got a reference on the inode.
+    pub(crate) fn note_given(&self) {
+        self.given.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A reference that safe code had has gone to C, or goes.
+    pub(crate) fn note_returned(&self) {
+        self.given.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn data_ptr(&self) -> *mut T::InodeData {
@@ -84,7 +99,8 @@ impl<T: FileSystem> Container<T> {
 pub(crate) fn create_cache<T: Complete>(name: &CStr) -> Result<*mut bindings::kmem_cache> {
     let size = size_of::<Container<T>>().try_into()?;
     let align = align_of::<Container<T>>().try_into()?;
-    // SAFETY: `name` is copied. The constructor fits objects of this size.
+    // SAFETY: `name` is a NUL-terminated string that the call copies. The constructor writes to no more than the first
+    // `size` bytes of an object.
     let cache = unsafe {
         bindings::vfs_helper_kmem_cache_create(
             name.as_char_ptr(),
@@ -107,7 +123,8 @@ pub(crate) fn create_cache<T: Complete>(name: &CStr) -> Result<*mut bindings::km
 unsafe extern "C" fn init_once<T: Complete>(object: *mut c_void) {
     let this = object.cast::<Container<T>>();
     // INVARIANT: *Once*.
-    // SAFETY: `object` is memory for a container, which nobody else uses yet.
+    // SAFETY: The cache was made for objects of the size and alignment of a container. The slab allocator calls this
+    // before it hands any of them out, so that nobody else uses it.
     unsafe {
         bindings::inode_init_once(addr_of_mut!((*this).inode).cast());
         ioend::Queue::init::<T>(addr_of_mut!((*this).ioends).cast());
@@ -120,9 +137,10 @@ unsafe extern "C" fn init_once<T: Complete>(object: *mut c_void) {
 pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
-    // SAFETY: By the contract of this function.
+    // SAFETY: `alloc_inode()` in fs/inode.c calls this through `sb->s_op`, which `fill` has set, so that the super block is of
+    // this type and in use.
     let cache = unsafe { Type::<T>::inode_cache(sb) };
-    // SAFETY: `sb` is valid, `cache` was made for containers of this type.
+    // SAFETY: `sb` is in use for the call, and its inode LRU list is set up. `cache` holds containers of this type.
     let this = unsafe { bindings::vfs_helper_alloc_inode_sb(sb, cache) }.cast::<Container<T>>();
     if this.is_null() {
         return ptr::null_mut();
@@ -140,14 +158,15 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(
         unsafe { bindings::kmem_cache_free(cache, this.cast()) };
         return ptr::null_mut();
     }
-    // INVARIANT: *Data* by the initialisation above, *Live* and *Link* by the writes.
+    // INVARIANT: *Data* by the initialisation above; *Live*, *Given* and *Link* by the writes.
     // SAFETY: The object is ours; a write does not read the stale bytes of the object's last life.
     unsafe {
         addr_of_mut!((*this).live).write(AtomicBool::new(false));
+        addr_of_mut!((*this).given).write(AtomicU32::new(0));
         addr_of_mut!((*this).link).write(UnsafeCell::new(KVec::new()));
     }
-    // SAFETY: As above.
-    unsafe { addr_of_mut!((*this).inode).cast() }
+    // By *Slab*, the inode.
+    this.cast()
 }
 
 /// Drops the filesystem's part while the task may still sleep; the memory goes in `free_inode`.
@@ -158,10 +177,11 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(
 /// still look at the `struct inode` and its link, never at the data: no callback that runs under
 /// RCU reaches it.
 pub(crate) unsafe extern "C" fn destroy_inode<T: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: By *Slab*.
+    // SAFETY: `destroy_inode()` in fs/inode.c calls this at the end of `evict()`, or of an `alloc_inode()` that came to
+    // nothing: the inode is one of ours, and its memory stays until `free_inode`.
     let this = unsafe { Container::<T>::of(inode) };
-    // SAFETY: By *Data* it is initialised, and it is not used again. It was pinned and is dropped
-    // in place.
+    // SAFETY: By *Data* it is initialised, and it is not used again: the inode is unhashed, has no reference, and its
+    // writeback was waited for. It was pinned and is dropped in place.
     unsafe { ptr::drop_in_place(this.data_ptr()) };
 }
 
@@ -170,9 +190,9 @@ pub(crate) unsafe extern "C" fn destroy_inode<T: FileSystem>(inode: *mut binding
 /// Called by RCU, after `destroy_inode` and a grace period: nobody looks at the inode any more. May
 /// be in softirq.
 pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: By *Slab*.
+    // SAFETY: `i_callback()` in fs/inode.c calls this with an inode that `alloc_inode` has made, which is freed only below.
     let this = unsafe { Container::<T>::of(inode) };
-    // SAFETY: By *Link*, this is its end. Freeing a `KVec` does not sleep.
+    // SAFETY: By *Link*, this is its end: who followed `i_link` under RCU is through. Freeing a `KVec` does not sleep.
     unsafe { ptr::drop_in_place(this.link_ptr()) };
     // The super block may be gone by now, so that the cache cannot be asked for; `kfree` finds it.
     // SAFETY: The object came from a slab cache, which stays until `rcu_barrier()` at
@@ -180,10 +200,46 @@ pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     unsafe { bindings::kfree(inode.cast()) };
 }
 
+/// Whether safe code has forgotten a reference on `inode`, at a time when none of its references can live.
+///
+/// # Safety
+///
+/// `inode` is a valid inode of type `T`.
+unsafe extern "C" fn was_forgotten<T: FileSystem>(inode: *mut bindings::inode) -> bool {
+    // SAFETY: The caller vouches for a valid inode of type `T`.
+    unsafe { Container::<T>::of(inode) }
+        .given
+        .load(Ordering::Relaxed)
+        != 0
+}
+
+/// Gives back the references on inodes that safe code has forgotten, so that they go before their super block does.
+/// Without that their pages, which memory reclaim finds, would point at freed memory and at a module that is no more.
+///
+/// # Safety
+///
+/// `sb` is a super block of type `T` with data that is being taken down: nobody else uses it, no callback for it
+/// runs that could have references on inodes, and its background tasks were stopped.
+pub(crate) unsafe fn give_back<T: FileSystem>(sb: *mut bindings::super_block) {
+    loop {
+        // SAFETY: The super block is valid, and all its inodes come from `alloc_inode`, so that they are of type `T`.
+        let inode = unsafe { bindings::vfs_helper_find_inode(sb, Some(was_forgotten::<T>)) };
+        let Some(inode) = NonNull::new(inode) else {
+            break;
+        };
+        kernel::pr_warn_once!(
+            "a reference on an inode was forgotten; it is given back at unmount\n"
+        );
+        // SAFETY: The inode is valid: the reference that was forgotten keeps it. By *Given* that reference is nobody's, so
+        // that it is ours to give back. Nobody else does: the super block is ours.
+        unsafe { new::give_back_one::<T>(inode) };
+    }
+}
+
 // `Inode<T>` is what the rest sees of a container.
 impl<T: FileSystem> Inode<T> {
     pub(crate) fn container(&self) -> &Container<T> {
-        // SAFETY: By the invariant of `Inode` it is a valid inode of type `T`.
+        // SAFETY: References to an `Inode<T>` point at a valid inode of type `T`, for as long as this one lives.
         unsafe { Container::of(self.as_ptr()) }
     }
 }

@@ -117,12 +117,7 @@ pub trait InodeOperations: FileSystem {
 
     /// Changes attributes. Optional: without it they change in memory and the inode is marked
     /// dirty.
-    fn setattr(
-        _idmap: &Idmap,
-        _dentry: &Dentry<Self>,
-        _inode: &Locked<'_, Self, Write>,
-        _attr: &Attr,
-    ) -> Result {
+    fn setattr(_inode: &Locked<'_, Self, Write>, _attr: &Attr<'_, Self>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h),
 //! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
-use super::{Inode, InvalidateGuard, Locked, Write};
+use super::{Inode, Invalidating};
 use crate::{
     bindings,
     fs::{Complete, FileSystem},
@@ -20,7 +20,8 @@ fn offset(pos: u64) -> i64 {
 
 impl<T: FileSystem> Inode<T> {
     fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: By the invariant of `Inode`; a filesystem's own inode has its own mapping.
+        // SAFETY: The inode is valid. `i_mapping` is set by `inode_init_always()` and stays: of this crate's inodes only those
+        // of block devices' files would get another, when they are opened, and that is not looked at here.
         unsafe { (*self.as_ptr()).i_mapping }
     }
 
@@ -33,7 +34,7 @@ impl<T: FileSystem> Inode<T> {
     /// lost: `fsync` on a file reports them through
     /// [`File::write_and_wait_range`](crate::file::File::write_and_wait_range).
     pub fn write_and_wait_range(&self, start: u64, end: u64) -> Result {
-        // SAFETY: By the invariant of `Inode`.
+        // SAFETY: The mapping lives as long as the inode that it is part of. The call locks the folios that it finds.
         to_result(unsafe {
             bindings::filemap_write_and_wait_range(self.mapping(), offset(start), offset(end))
         })
@@ -41,37 +42,32 @@ impl<T: FileSystem> Inode<T> {
 
     /// Starts writing the dirty pages of the whole file.
     pub fn start_writeback(&self) -> Result {
-        // SAFETY: By the invariant of `Inode`.
+        // SAFETY: As for `write_and_wait_range`. What it leaves under writeback keeps the inode: eviction waits for it.
         to_result(unsafe { bindings::filemap_flush(self.mapping()) })
-    }
-
-    /// Drops the pages of bytes `start..=end`, dirty or not.
-    pub fn truncate_pagecache_range(&self, start: u64, end: u64, _guard: &InvalidateGuard<'_, T>) {
-        // SAFETY: By the invariant of `Inode`.
-        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), offset(start), offset(end)) };
     }
 }
 
-impl<T: FileSystem> Locked<'_, T, Write> {
+impl<T: FileSystem> Invalidating<'_, T> {
     /// Sets the size and drops the pages past it (`truncate_setsize`). The blocks are the caller's
     /// to free, afterwards.
-    pub fn truncate_setsize(&self, size: u64, _guard: &InvalidateGuard<'_, T>) {
-        // SAFETY: By the invariant of `Inode`; the size is serialised by `i_rwsem`.
+    pub fn truncate_setsize(&self, size: u64) {
+        // SAFETY: The inode is valid, and both of its locks, which serialise the size and the pages past it, are held.
         unsafe { bindings::truncate_setsize(self.as_ptr(), offset(size)) };
     }
 }
 
-impl<T: Complete> Locked<'_, T, Write> {
+impl<T: Complete> Invalidating<'_, T> {
     /// Zeroes bytes `pos..pos + len` through the page cache; holes stay holes.
     ///
     /// # Errors
     ///
     /// What [`begin`](crate::iomap::IomapOperations::begin) or reading the block says.
-    pub fn zero_range(&self, pos: u64, len: u64, _guard: &InvalidateGuard<'_, T>) -> Result {
+    pub fn zero_range(&self, pos: u64, len: u64) -> Result {
         if len == 0 {
             return Ok(());
         }
-        // SAFETY: By the invariant of `Inode`; the tables are of type `T`.
+        // SAFETY: The inode is valid, and both of its locks are held, as iomap wants for zeroing. The tables are made for inodes
+        // of type `T`, which this is.
         to_result(unsafe {
             bindings::iomap_zero_range(
                 self.as_ptr(),
@@ -90,9 +86,9 @@ impl<T: Complete> Locked<'_, T, Write> {
     /// # Errors
     ///
     /// As [`Self::zero_range`].
-    pub fn truncate_page(&self, pos: u64, guard: &InvalidateGuard<'_, T>) -> Result {
+    pub fn truncate_page(&self, pos: u64) -> Result {
         let block = u64::from(self.super_block().block_size());
         let tail = pos & (block - 1);
-        self.zero_range(pos, if tail == 0 { 0 } else { block - tail }, guard)
+        self.zero_range(pos, if tail == 0 { 0 } else { block - tail })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Attr, FileType, Idmap, Inode, Kstat, Locked, New, Rename, Write};
 use crate::{bindings, dentry::Dentry, file, fs::Complete, iomap};
-use core::{marker::PhantomData, ptr};
+use core::{marker::PhantomData, ptr, ptr::NonNull};
 use kernel::{error::from_result, prelude::*};
 
 /// Sets the operation tables of an inode by its type.
@@ -15,37 +15,38 @@ use kernel::{error::from_result, prelude::*};
 ///
 /// # Safety
 ///
-/// `inode` is a new inode of type `T` that only this thread uses; `link` is its target with a NUL
-/// at the end, or empty, and lives as long as the inode can be seen under RCU.
+/// `inode` is a valid inode of type `T` whose attributes and tables only this thread uses; `link` is its target with a
+/// NUL at the end, or empty, and lives as long as the inode can be seen under RCU.
 pub(super) unsafe fn set_operations<T: Complete>(
-    inode: *mut bindings::inode,
+    inode: NonNull<bindings::inode>,
     link: &KVec<u8>,
 ) -> Result {
-    // SAFETY: By the contract.
-    let inode = unsafe { &mut *inode };
-    match FileType::from_mode(inode.i_mode).ok_or(EFSCORRUPTED)? {
-        FileType::Directory => {
-            inode.i_op = &VTable::<T>::DIR;
-            inode.__bindgen_anon_3.i_fop = file::dir_operations::<T>();
-        }
-        FileType::Regular => {
-            inode.i_op = &VTable::<T>::OTHER;
-            inode.__bindgen_anon_3.i_fop = file::file_operations::<T>();
-            inode.i_data.a_ops = iomap::address_space_operations::<T>();
-            // SAFETY: The mapping has no folio yet.
-            unsafe { bindings::vfs_helper_mapping_set_large_folios(inode) };
-        }
-        FileType::Symlink if !link.is_empty() => {
-            inode.i_op = &VTable::<T>::FAST_LINK;
-            inode.__bindgen_anon_5.i_link = link.as_ptr().cast_mut().cast();
-        }
-        FileType::Symlink if T::HAS_GET_LINK => inode.i_op = &VTable::<T>::LINK,
-        FileType::Symlink => return Err(EFSCORRUPTED),
-        _ => {
-            inode.i_op = &VTable::<T>::OTHER;
-            let (mode, rdev) = (inode.i_mode, inode.i_rdev);
-            // SAFETY: A new inode whose mode says that it is special.
-            unsafe { bindings::init_special_inode(inode, mode, rdev) };
+    let inode = inode.as_ptr();
+    // SAFETY: The caller vouches for the inode and for the fields that are used here. They are reached one by one: the
+    // inode is hashed, so that others may look at its number and its state meanwhile.
+    unsafe {
+        match FileType::from_mode((*inode).i_mode).ok_or(EFSCORRUPTED)? {
+            FileType::Directory => {
+                (*inode).i_op = &VTable::<T>::DIR;
+                (*inode).__bindgen_anon_3.i_fop = file::dir_operations::<T>();
+            }
+            FileType::Regular => {
+                (*inode).i_op = &VTable::<T>::OTHER;
+                (*inode).__bindgen_anon_3.i_fop = file::file_operations::<T>();
+                (*inode).i_data.a_ops = iomap::address_space_operations::<T>();
+                // The mapping has no folio yet.
+                bindings::vfs_helper_mapping_set_large_folios(inode);
+            }
+            FileType::Symlink if !link.is_empty() => {
+                (*inode).i_op = &VTable::<T>::FAST_LINK;
+                (*inode).__bindgen_anon_5.i_link = link.as_ptr().cast_mut().cast();
+            }
+            FileType::Symlink if T::HAS_GET_LINK => (*inode).i_op = &VTable::<T>::LINK,
+            FileType::Symlink => return Err(EFSCORRUPTED),
+            _ => {
+                (*inode).i_op = &VTable::<T>::OTHER;
+                bindings::init_special_inode(inode, (*inode).i_mode, (*inode).i_rdev);
+            }
         }
     }
     Ok(())
@@ -53,10 +54,46 @@ pub(super) unsafe fn set_operations<T: Complete>(
 
 /// # Safety
 ///
-/// The inode is of type `T`, and its `i_rwsem` is held as `M` says for `'a`.
+/// For `'a`, the inode is of type `T`, there is a reference on it, and its `i_rwsem` is held as `M` says.
 unsafe fn locked<'a, T: Complete, M>(inode: *mut bindings::inode) -> Locked<'a, T, M> {
-    // SAFETY: By the contract.
+    // SAFETY: An inode with a reference is valid; the caller vouches for the rest.
     unsafe { Locked::new(Inode::from_raw(inode)) }
+}
+
+/// The inode of a positive dentry, which is locked too.
+///
+/// # Safety
+///
+/// For `'a`, `dentry` is positive, of type `T`, and the `i_rwsem` of its inode is held exclusively.
+unsafe fn locked_child<'a, T: Complete>(dentry: *mut bindings::dentry) -> Locked<'a, T, Write> {
+    // SAFETY: A positive dentry has a reference on its inode. It stays positive: turning it negative takes that inode's lock.
+    unsafe { locked(bindings::vfs_helper_d_inode(dentry)) }
+}
+
+/// What the callbacks have in common that make an inode for a name.
+///
+/// # Safety
+///
+/// `idmap` is valid, `dentry` is negative, and `dir`, its directory, is of type `T` and locked exclusively, all until this returns.
+unsafe fn make<T: Complete>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    how: impl for<'a> FnOnce(&Idmap, &'a Locked<'_, T, Write>, &Dentry<T>) -> Result<New<'a, T>>,
+) -> Result {
+    // SAFETY: The caller vouches for all three. The parent dentry has a reference on the directory, and the locked directory keeps the
+    // dentry's name and its being negative.
+    let (idmap, dir, entry) = unsafe {
+        (
+            Idmap::from_raw(idmap),
+            locked::<T, Write>(dir),
+            Dentry::from_raw(dentry),
+        )
+    };
+    let new = how(idmap, &dir, entry)?;
+    // SAFETY: The dentry is still negative. The inode is one of the directory's super block: there is no other that a `&T`
+    // callback could have for that long.
+    unsafe { new.instantiate(dentry) }
 }
 
 struct VTable<T>(PhantomData<T>);
@@ -135,19 +172,19 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with `dir` locked at least shared, and a dentry that is in lookup.
+    /// Called by the VFS with `dir` locked at least shared, and a dentry of it that is being looked up.
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         _flags: c_uint,
     ) -> *mut bindings::dentry {
-        // SAFETY: By the contract both are valid and of type `T`.
-        match T::lookup(unsafe { Inode::from_raw(dir) }, unsafe {
-            Dentry::from_raw(dentry)
-        }) {
+        // SAFETY: `__lookup_slow()` and its like hold `dir` through its dentry, and locked. The new dentry is theirs: unhashed or marked
+        // as in lookup, so that nobody moves it or gives it an inode before this returns.
+        let (dir, entry) = unsafe { (Inode::from_raw(dir), Dentry::from_raw(dentry)) };
+        match T::lookup(dir, entry) {
             Ok(inode) => {
                 let inode = inode.map_or(ptr::null_mut(), |inode| inode.into_raw().as_ptr());
-                // SAFETY: The reference goes over, also when it fails; `dentry` is in lookup.
+                // SAFETY: The dentry is unhashed and negative as above. The reference goes over, also when it fails.
                 unsafe { bindings::d_splice_alias(inode, dentry) }
             }
             Err(e) => e.to_ptr(),
@@ -156,7 +193,7 @@ impl<T: Complete> VTable<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with `dir` locked exclusively and a negative dentry.
+    /// Called by the VFS with `dir` locked exclusively and a negative dentry of it.
     unsafe extern "C" fn create(
         idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
@@ -164,12 +201,12 @@ impl<T: Complete> VTable<T> {
         mode: bindings::umode_t,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
-            // SAFETY: By the contract.
-            let new = T::create(idmap, &dir, unsafe { Dentry::from_raw(dentry) }, mode)?;
-            // SAFETY: By the contract.
-            unsafe { new.instantiate(dentry)? };
+            // SAFETY: `lookup_open()` and `vfs_create()` hold the directory's lock over this call, and the mount's map.
+            unsafe {
+                make::<T>(idmap, dir, dentry, |idmap, dir, entry| {
+                    T::create(idmap, dir, entry, mode)
+                })?
+            };
             Ok(0)
         })
     }
@@ -183,16 +220,14 @@ impl<T: Complete> VTable<T> {
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
     ) -> *mut bindings::dentry {
-        let make = || -> Result {
-            // SAFETY: By the contract.
-            let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
-            // SAFETY: By the contract.
-            let entry = unsafe { Dentry::from_raw(dentry) };
-            let new = T::mkdir(idmap, &dir, entry, mode | FileType::Directory.mode())?;
-            // SAFETY: By the contract.
-            unsafe { new.instantiate(dentry) }
-        };
-        match make() {
+        let mode = mode | FileType::Directory.mode();
+        // SAFETY: `vfs_mkdir()` is called between `start_creating_path()` and `end_creating_path()`, or like it, which hold the
+        // directory's lock.
+        match unsafe {
+            make::<T>(idmap, dir, dentry, |idmap, dir, entry| {
+                T::mkdir(idmap, dir, entry, mode)
+            })
+        } {
             // Null stands for the dentry that was passed.
             Ok(()) => ptr::null_mut(),
             Err(e) => e.to_ptr(),
@@ -210,18 +245,14 @@ impl<T: Complete> VTable<T> {
         rdev: bindings::dev_t,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
-            // SAFETY: By the contract; the encoding is arithmetic.
-            let (entry, rdev) = unsafe {
-                (
-                    Dentry::from_raw(dentry),
-                    bindings::vfs_helper_new_encode_dev(rdev),
-                )
+            // SAFETY: The encoding is arithmetic.
+            let rdev = unsafe { bindings::vfs_helper_new_encode_dev(rdev) };
+            // SAFETY: `vfs_mknod()` is called with the directory locked, as `vfs_mkdir()` is.
+            unsafe {
+                make::<T>(idmap, dir, dentry, |idmap, dir, entry| {
+                    T::mknod(idmap, dir, entry, mode, rdev)
+                })?
             };
-            let new: New<'_, T> = T::mknod(idmap, &dir, entry, mode, rdev)?;
-            // SAFETY: By the contract.
-            unsafe { new.instantiate(dentry)? };
             Ok(0)
         })
     }
@@ -236,58 +267,56 @@ impl<T: Complete> VTable<T> {
         target: *const c_char,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (idmap, dir) = unsafe { (Idmap::from_raw(idmap), locked::<T, Write>(dir)) };
-            // SAFETY: By the contract.
-            let (entry, target) =
-                unsafe { (Dentry::from_raw(dentry), CStr::from_char_ptr(target)) };
-            let new = T::symlink(idmap, &dir, entry, target)?;
-            // SAFETY: By the contract.
-            unsafe { new.instantiate(dentry)? };
+            // SAFETY: The string is the caller's copy of what user space gave (`getname()`), and ends with a NUL.
+            let target = unsafe { CStr::from_char_ptr(target) };
+            // SAFETY: `vfs_symlink()` is called with the directory locked, as `vfs_mkdir()` is.
+            unsafe {
+                make::<T>(idmap, dir, dentry, |idmap, dir, entry| {
+                    T::symlink(idmap, dir, entry, target)
+                })?
+            };
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// Called by the VFS with `dir` and the inode of `old` locked exclusively, and `dentry`
-    /// negative.
+    /// Called by the VFS with `dir` and the inode of `old` locked exclusively, and a negative dentry of `dir`.
     unsafe extern "C" fn link(
         old: *mut bindings::dentry,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (inode, dir) = unsafe {
+            // SAFETY: `vfs_link()` locks the inode, of which `old` is a positive dentry, and its caller the directory, as for `create`.
+            let (inode, dir, entry) = unsafe {
                 (
-                    locked::<T, Write>(bindings::vfs_helper_d_inode(old)),
+                    locked_child::<T>(old),
                     locked::<T, Write>(dir),
+                    Dentry::from_raw(dentry),
                 )
             };
-            // SAFETY: By the contract.
-            T::link(&inode, &dir, unsafe { Dentry::from_raw(dentry) })?;
-            let inode = inode.to_ref().into_raw();
-            // SAFETY: The reference goes over to the dentry, which is negative.
-            unsafe { bindings::d_instantiate(dentry, inode.as_ptr()) };
+            T::link(&inode, &dir, entry)?;
+            // SAFETY: The dentry is still negative, its directory being locked. The new reference goes over to it.
+            unsafe { bindings::d_instantiate(dentry, inode.to_ref().into_raw().as_ptr()) };
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// Called by the VFS with `dir` and the inode of `dentry` locked exclusively.
+    /// Called by the VFS with `dir`, and the inode of `dentry`, which is in it, locked exclusively.
     unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (inode, dir) = unsafe {
+            // SAFETY: `vfs_unlink()` locks the inode, and its caller (`start_removing()`) the directory, which keeps the name.
+            let (inode, dir, entry) = unsafe {
                 (
-                    locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)),
+                    locked_child::<T>(dentry),
                     locked::<T, Write>(dir),
+                    Dentry::from_raw(dentry),
                 )
             };
-            // SAFETY: By the contract.
-            T::unlink(&dir, unsafe { Dentry::from_raw(dentry) }, &inode)?;
+            T::unlink(&dir, entry, &inode)?;
             Ok(0)
         })
     }
@@ -297,15 +326,15 @@ impl<T: Complete> VTable<T> {
     /// As for `unlink`.
     unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (inode, dir) = unsafe {
+            // SAFETY: `vfs_rmdir()` locks the directory that goes, and its caller (`start_removing()`) the one that it is in.
+            let (inode, dir, entry) = unsafe {
                 (
-                    locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)),
+                    locked_child::<T>(dentry),
                     locked::<T, Write>(dir),
+                    Dentry::from_raw(dentry),
                 )
             };
-            // SAFETY: By the contract.
-            T::rmdir(&dir, unsafe { Dentry::from_raw(dentry) }, &inode)?;
+            T::rmdir(&dir, entry, &inode)?;
             Ok(0)
         })
     }
@@ -326,16 +355,17 @@ impl<T: Complete> VTable<T> {
             if flags & !(bindings::RENAME_NOREPLACE | bindings::RENAME_EXCHANGE) != 0 {
                 return Err(EINVAL);
             }
-            // SAFETY: By the contract.
-            let (idmap, old_dir, new_dir) = unsafe {
+            // SAFETY: `start_renaming()` has locked both directories (`lock_rename()`) and holds their dentries until `end_renaming()`,
+            // which is after this. That keeps both names, and which inodes they have.
+            let (idmap, old_dir, new_dir, old, new) = unsafe {
                 (
                     Idmap::from_raw(idmap),
                     locked::<T, Write>(old_dir),
                     locked::<T, Write>(new_dir),
+                    Dentry::<T>::from_raw(old),
+                    Dentry::<T>::from_raw(new),
                 )
             };
-            // SAFETY: By the contract.
-            let (old, new) = unsafe { (Dentry::<T>::from_raw(old), Dentry::<T>::from_raw(new)) };
             let rename = Rename {
                 old_dir: &old_dir,
                 old,
@@ -360,17 +390,11 @@ impl<T: Complete> VTable<T> {
         attr: *mut bindings::iattr,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
-            let (idmap, entry, attr) = unsafe {
-                (
-                    Idmap::from_raw(idmap),
-                    Dentry::from_raw(dentry),
-                    Attr::from_raw(attr),
-                )
-            };
-            // SAFETY: By the contract.
-            let inode = unsafe { locked::<T, Write>(bindings::vfs_helper_d_inode(dentry)) };
-            T::setattr(idmap, entry, &inode, attr)?;
+            // SAFETY: `notify_change()` asks its callers for a positive dentry whose inode they have locked, and passes on what
+            // they have on their stacks. Nothing keeps the name.
+            let (inode, attr) =
+                unsafe { (locked_child::<T>(dentry), Attr::new(idmap, dentry, attr)) };
+            T::setattr(&inode, &attr)?;
             Ok(0)
         })
     }
@@ -386,12 +410,13 @@ impl<T: Complete> VTable<T> {
         _flags: c_uint,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract the path's dentry is positive.
-            let inode = unsafe { bindings::vfs_helper_d_inode((*path).dentry) };
-            // SAFETY: By the contract.
-            unsafe { bindings::generic_fillattr(idmap, request_mask, inode, stat) };
-            // SAFETY: By the contract; `stat` is ours for the call.
-            let (inode, stat) = unsafe { (Inode::from_raw(inode), Kstat::from_raw(stat)) };
+            // SAFETY: The caller of `vfs_getattr_nosec()` has a reference on the path, whose dentry is positive: that keeps the inode.
+            // `stat` is on that caller's stack.
+            let (inode, stat) = unsafe {
+                let inode = bindings::vfs_helper_d_inode((*path).dentry);
+                bindings::generic_fillattr(idmap, request_mask, inode, stat);
+                (Inode::from_raw(inode), Kstat::from_raw(stat))
+            };
             T::getattr(inode, stat, request_mask)?;
             Ok(0)
         })
@@ -409,17 +434,17 @@ impl<T: Complete> VTable<T> {
         if dentry.is_null() {
             return ECHILD.to_ptr::<c_char>();
         }
-        // SAFETY: By the contract a reference is held.
+        // SAFETY: With a dentry `pick_link()` and `vfs_get_link()` are out of RCU and have a reference on it, which keeps the inode.
         match T::get_link(unsafe { Inode::from_raw(inode) }) {
             Ok(target) => {
-                // SAFETY: NUL-terminated.
+                // SAFETY: A `CString` ends with a NUL.
                 let copy = unsafe {
                     bindings::kstrdup(target.as_char_ptr(), bindings::VFS_CONST_GFP_KERNEL)
                 };
                 if copy.is_null() {
                     return ENOMEM.to_ptr::<c_char>();
                 }
-                // SAFETY: `done` is valid; the VFS calls it when it is through with the copy.
+                // SAFETY: `done` is the caller's, who runs it when it is through with the copy.
                 unsafe { bindings::vfs_helper_set_delayed_kfree(done, copy.cast()) };
                 copy
             }

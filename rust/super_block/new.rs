@@ -12,7 +12,7 @@ use crate::{
     bindings,
     block::BlockDevice,
     fs::{Complete, FileSystem, FsContext},
-    inode::IRef,
+    inode::{container, IRef},
 };
 use core::{
     marker::PhantomData,
@@ -39,19 +39,19 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
 
     /// The name of the device.
     pub fn id(&self) -> &CStr {
-        // SAFETY: By the type invariant; `s_id` is NUL-terminated.
+        // SAFETY: `setup_bdev_super()` has set the name before `fill_super`; it ends with a NUL, and is not changed again.
         unsafe { CStr::from_char_ptr((*self.as_ptr()).s_id.as_ptr()) }
     }
 
     /// Whether the mount is read-only.
     pub fn is_read_only(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: The super block is valid and only ours.
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
     /// A handle on the block device.
     pub fn block_device(&self) -> BlockDevice {
-        // SAFETY: By the type invariant `s_bdev_file` is open.
+        // SAFETY: `s_bdev_file` is set before `fill_super` and open until `kill_sb`; the handle holds it for itself.
         unsafe { BlockDevice::from_file((*self.as_ptr()).s_bdev_file) }
     }
 
@@ -62,7 +62,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     /// `EINVAL` if it is no power of two from 512 bytes to a page, or smaller than the device's
     /// logical block.
     pub fn set_block_size(&mut self, bytes: u32) -> Result {
-        // SAFETY: By the type invariant.
+        // SAFETY: The super block is only ours, its device is open, and there is no inode yet that would have the old size.
         if unsafe { bindings::sb_set_blocksize(self.as_ptr(), bytes.try_into()?) } == 0 {
             return Err(EINVAL);
         }
@@ -71,25 +71,25 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
 
     /// Sets the magic number that `statfs(2)` shows.
     pub fn set_magic(&mut self, magic: u32) {
-        // SAFETY: By the type invariant.
+        // SAFETY: The super block is valid and only ours, here and in the setters below.
         unsafe { (*self.as_ptr()).s_magic = magic as usize };
     }
 
     /// Sets the largest file size, in bytes; at most `i64::MAX`.
     pub fn set_maxbytes(&mut self, bytes: u64) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As in `set_magic`.
         unsafe { (*self.as_ptr()).s_maxbytes = i64::try_from(bytes).unwrap_or(i64::MAX) };
     }
 
     /// Sets the granularity of timestamps, in nanoseconds (1 if not called).
     pub fn set_time_gran(&mut self, ns: u32) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As in `set_magic`.
         unsafe { (*self.as_ptr()).s_time_gran = ns.clamp(1, 1_000_000_000) };
     }
 
     /// Sets the range of timestamps, in seconds since 1970.
     pub fn set_time_range(&mut self, min: i64, max: i64) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As in `set_magic`.
         unsafe {
             (*self.as_ptr()).s_time_min = min;
             (*self.as_ptr()).s_time_max = max;
@@ -98,13 +98,13 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
 
     /// Sets the UUID of the volume.
     pub fn set_uuid(&mut self, uuid: &[u8; 16]) {
-        // SAFETY: By the type invariant; `uuid` has the length that is passed.
+        // SAFETY: The super block is only ours. `uuid` has the length that is passed.
         unsafe { bindings::vfs_helper_super_set_uuid(self.as_ptr(), uuid.as_ptr(), 16) };
     }
 
     /// Sets the largest link count; the VFS refuses more with `EMLINK`.
     pub fn set_max_links(&mut self, links: u32) {
-        // SAFETY: By the type invariant.
+        // SAFETY: As in `set_magic`.
         unsafe { (*self.as_ptr()).s_max_links = links };
     }
 
@@ -117,7 +117,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
     where
         T: SuperOperations,
     {
-        // SAFETY: By the type invariant. Handles on the tasks come from a `SuperBlock`, which has its
+        // SAFETY: The super block is of type `T`. Handles on the tasks come from a `SuperBlock`, which has its
         // data; `put_super` or `kill_sb` stop them.
         let tasks = unsafe { Tasks::new(self.as_ptr()) }?;
         let name = CString::try_from_fmt(fmt!("{}-io/{}", T::NAME, self.id()))?;
@@ -139,7 +139,7 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
             },
         );
         // INVARIANT: Of `SuperBlock`: `s_fs_info` is an `SbInfo<T>` until `kill_sb`.
-        // SAFETY: By the type invariant.
+        // SAFETY: The super block is only ours, and the field was null.
         unsafe { (*self.as_ptr()).s_fs_info = KBox::into_raw(info).cast() };
         Ok(InitSuperBlock {
             sb: self.sb,
@@ -162,7 +162,7 @@ impl<T: FileSystem> Deref for InitSuperBlock<'_, T> {
     type Target = SuperBlock<T>;
 
     fn deref(&self) -> &SuperBlock<T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: `init` has set the data, and `kill_sb`, which takes it, comes after `fill_super` and so after `'_`.
         unsafe { SuperBlock::from_raw(self.sb.as_ptr()) }
     }
 }
@@ -189,7 +189,7 @@ impl<'a, T: FileSystem> InitSuperBlock<'a, T> {
         if dentry.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: By the type invariant.
+        // SAFETY: The super block is valid, and only ours until `fill_super` returns; inodes do not look at its root.
         unsafe { (*self.sb.as_ptr()).s_root = dentry };
         Ok(Ready(PhantomData))
     }
@@ -208,7 +208,7 @@ pub(crate) unsafe fn fill<T: Complete>(
     fc: &FsContext,
     options: T::Options,
 ) -> Result {
-    // SAFETY: By the contract. The tables are of type `T`, as is the super block.
+    // SAFETY: The super block is only the caller's, who passes it on. The tables are of type `T`, as it is.
     unsafe {
         (*sb).s_op = vtable::VTable::<T>::build();
         (*sb).s_export_op = super::export::VTable::<T>::build();
@@ -221,7 +221,7 @@ pub(crate) unsafe fn fill<T: Complete>(
         _sb: PhantomData,
     };
     let Ready(_) = T::fill_super(new, fc, options)?;
-    // SAFETY: By the contract.
+    // SAFETY: The super block is still only ours.
     to_result(if unsafe { (*sb).s_root.is_null() } {
         EINVAL.to_errno()
     } else {
@@ -235,16 +235,19 @@ pub(crate) unsafe fn fill<T: Complete>(
 ///
 /// Called by the VFS once for each super block of type `T`, when its last active reference is gone.
 pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: By the contract; `s_fs_info` is null or set for good.
+    // SAFETY: `deactivate_locked_super()` calls this with the last active reference gone; `s_fs_info` is null or set for good.
     let (has_data, has_root) = unsafe { (!(*sb).s_fs_info.is_null(), !(*sb).s_root.is_null()) };
     if has_data && !has_root {
-        // `put_super` will not be called, which else stops them.
-        // SAFETY: There is data.
-        unsafe { SuperBlock::<T>::from_raw(sb) }.stop_tasks();
+        // `put_super`, which else does both, will not be called.
+        // SAFETY: There is data. Without a root nobody but `fill_super`, which has returned, and its tasks have ever used it.
+        unsafe {
+            SuperBlock::<T>::from_raw(sb).stop_tasks();
+            container::give_back::<T>(sb);
+        }
     }
     // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps
     // the device open a little longer, until the data is dropped below.
-    // SAFETY: By the contract.
+    // SAFETY: The super block was made by `get_tree_bdev()`, and this is called once, with `s_umount` held, which goes here.
     unsafe { bindings::kill_block_super(sb) };
     // SAFETY: The super block is dead: no inode is left, no callback can come, and RCU callbacks do
     // not look at it.

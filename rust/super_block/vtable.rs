@@ -62,9 +62,9 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by the VFS for an inode of this filesystem that is `I_FREEING`: nobody else uses it.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
-        // SAFETY: `inode` is valid and being freed; its page cache is only its own.
+        // SAFETY: `evict()` calls this for an inode that nobody finds any more, after its writeback: the page cache is only its own.
         unsafe { bindings::truncate_inode_pages_final(&raw mut (*inode).i_data) };
-        // SAFETY: A valid inode of type `T`.
+        // SAFETY: The inode is one of this super block's, so of type `T`; its data stays until `destroy_inode`, which comes later.
         let this = unsafe { Inode::<T>::from_raw(inode) };
         if T::HAS_EVICT_INODE && this.is_live() {
             T::evict_inode(this);
@@ -80,9 +80,9 @@ impl<T: Complete> VTable<T> {
         inode: *mut bindings::inode,
         wbc: *mut bindings::writeback_control,
     ) -> c_int {
-        // SAFETY: A valid inode of type `T`.
+        // SAFETY: `I_SYNC` is set, and eviction waits until it is clear: so the inode stays, whether there is a reference on it or not.
         let inode = unsafe { Inode::<T>::from_raw(inode) };
-        // SAFETY: `wbc` is valid for the call.
+        // SAFETY: `wbc` is the caller's, who does not change it before this returns.
         let wait = unsafe { bindings::vfs_helper_wbc_wait(wbc) };
         from_result(|| {
             if inode.is_live() {
@@ -97,11 +97,17 @@ impl<T: Complete> VTable<T> {
     /// Called by the VFS for a super block of this filesystem that got a root, so that its data is
     /// set.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
-        // SAFETY: By the contract.
-        let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
-        sb.stop_tasks();
+        // SAFETY: `generic_shutdown_super()` calls this for a super block with a root, which got its data before. Both stay until
+        // `kill_sb` has come back from there.
+        let this = unsafe { SuperBlock::<T>::from_raw(sb) };
+        this.stop_tasks();
+        // SAFETY: There is no mount, no open file and no dentry any more, `s_umount` is held exclusively, all files were written
+        // back, which waits for the ends of their I/O, and tasks were stopped: so no callback runs that has references.
+        unsafe { container::give_back::<T>(sb) };
         if T::HAS_PUT_SUPER {
-            T::put_super(sb);
+            T::put_super(this);
+            // SAFETY: As before it, and `put_super` has returned.
+            unsafe { container::give_back::<T>(sb) };
         }
     }
 
@@ -110,7 +116,7 @@ impl<T: Complete> VTable<T> {
     /// As for `put_super`.
     unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: c_int) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: `sync_filesystem()` and its like hold `s_umount` of a super block that got a root, and so its data.
             T::sync_fs(unsafe { SuperBlock::from_raw(sb) }, wait != 0)?;
             Ok(0)
         })
@@ -121,7 +127,7 @@ impl<T: Complete> VTable<T> {
     /// As for `put_super`.
     unsafe extern "C" fn freeze_fs(sb: *mut bindings::super_block) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: `freeze_super()` holds an active reference and `s_umount` of a super block that got a root, and so its data.
             T::freeze_fs(unsafe { SuperBlock::from_raw(sb) })?;
             Ok(0)
         })
@@ -132,7 +138,7 @@ impl<T: Complete> VTable<T> {
     /// As for `put_super`.
     unsafe extern "C" fn unfreeze_fs(sb: *mut bindings::super_block) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: `thaw_super_locked()` holds what freezing took, and `s_umount`.
             T::unfreeze_fs(unsafe { SuperBlock::from_raw(sb) })?;
             Ok(0)
         })
@@ -147,7 +153,7 @@ impl<T: Complete> VTable<T> {
     ) -> c_int {
         let buf = buf.cast::<bindings::kstatfs>();
         from_result(|| {
-            // SAFETY: By the contract; a mounted super block has data.
+            // SAFETY: `statfs_by_dentry()` has a reference on a dentry of a mount, and a mounted super block has data.
             let sb = unsafe { SuperBlock::<T>::from_raw((*dentry).d_sb) };
             let s = T::statfs(sb)?;
             // SAFETY: `buf` is valid and ours for the call.
@@ -172,7 +178,8 @@ impl<T: Complete> VTable<T> {
         dentry: *mut bindings::dentry,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract; `m` is valid and used by this thread only.
+            // SAFETY: `show_mountinfo()` and its like hold the mount, and with it the super block; `m` is the reading task's, under its
+            // lock.
             let (sb, m) = unsafe {
                 (
                     SuperBlock::<T>::from_raw((*dentry).d_sb),
@@ -188,7 +195,7 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by the VFS, with `s_umount` held, for a super block that is born.
     unsafe extern "C" fn shutdown(sb: *mut bindings::super_block) {
-        // SAFETY: By the contract.
+        // SAFETY: `fs_bdev_mark_dead()` has waited for the super block to be born, and holds `s_umount`: it has data and keeps it.
         T::shutdown(unsafe { SuperBlock::from_raw(sb) });
     }
 }
