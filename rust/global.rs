@@ -39,8 +39,7 @@ impl<B: GlobalLockBackend<Backend = MutexBackend>> GlobalMutex<B> {
     #[doc(hidden)]
     pub const unsafe fn new(data: B::Item) -> Self {
         Self {
-            // SAFETY: By the type invariant it is initialised before it is used; for `B` by the
-            // contract.
+            // SAFETY: `lock`, which is the only way to it, initialises it first. The caller vouches for `B`.
             lock: unsafe { GlobalLock::new(data) },
             // INVARIANT: Here it begins.
             state: Atomic::<u32>::new(NEW),
@@ -58,7 +57,7 @@ impl<B: GlobalLockBackend<Backend = MutexBackend>> GlobalMutex<B> {
     #[cold]
     fn initialise(&'static self) {
         if self.state.cmpxchg(NEW, BUSY, Full).is_ok() {
-            // SAFETY: Only one comes here, and by the type invariant nobody has touched it.
+            // SAFETY: Only who takes the state from `NEW` comes here, and all others wait for `READY`.
             unsafe { self.lock.init() };
             // INVARIANT: Initialised, and released to those who see this.
             self.state.store(READY, Release);

@@ -255,7 +255,7 @@ pub trait IomapOperations: FileSystem {
 /// `inode` is a valid inode of type `T`.
 unsafe fn announce<T: Complete>(inode: *mut bindings::inode, io: Io) -> Result {
     if T::HAS_SUBMIT_IO {
-        // SAFETY: By the contract.
+        // SAFETY: The caller vouches for the inode, and its super block stays as long.
         T::submit_io(unsafe { Inode::<T>::from_raw(inode) }.super_block(), io)?;
     }
     Ok(())
@@ -269,7 +269,7 @@ unsafe fn announce<T: Complete>(inode: *mut bindings::inode, io: Io) -> Result {
 /// not been completed yet.
 unsafe fn ended<T: Complete>(inode: *mut bindings::inode, io: Io) {
     if T::HAS_END_IO {
-        // SAFETY: By the contract.
+        // SAFETY: The caller vouches for the inode; while it stays, so does its super block.
         T::end_io(unsafe { Inode::<T>::from_raw(inode) }.super_block(), io);
     }
 }

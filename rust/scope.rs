@@ -54,7 +54,8 @@ impl NoFs {
 
 impl Drop for NoFs {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: The flags are what this task had when it entered, and it is this task that leaves. Two scopes that end in the wrong
+        // order leave a wrong flag behind, and no more.
         unsafe { bindings::vfs_helper_memalloc_nofs_restore(self.flags) };
     }
 }
@@ -108,7 +109,7 @@ impl NoIo {
 
 impl Drop for NoIo {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: The flags are this task's, as for `NoFs`.
         unsafe { bindings::vfs_helper_memalloc_noio_restore(self.flags) };
     }
 }

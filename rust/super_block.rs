@@ -47,9 +47,9 @@ pub(crate) struct SbInfo<T: FileSystem> {
 impl<T: FileSystem> Drop for SbInfo<T> {
     fn drop(&mut self) {
         // Completion work first: it calls the filesystem, which uses the data.
-        // SAFETY: By the type invariant, and nothing is queued any more: all inodes are gone.
+        // SAFETY: The workqueue is ours. Nothing is queued on it any more: all inodes are gone, and each has waited for its I/O.
         unsafe { bindings::destroy_workqueue(self.ioend_wq.as_ptr()) };
-        // SAFETY: By the type invariant; the super block is dead, so that no borrow is left.
+        // SAFETY: It came from `into_foreign`. What is dropped here is `kill_sb`'s, after the last callback: no borrow is left.
         drop(unsafe { T::Data::from_foreign(self.data) });
     }
 }
@@ -184,7 +184,8 @@ impl<T: FileSystem> SuperBlock<T> {
     ///
     /// The type invariants hold for `'a`.
     pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
-        // SAFETY: By the contract; `SuperBlock` is transparent over `super_block`.
+        // SAFETY: The caller vouches for it. `SuperBlock` is transparent over `super_block`, in an `Opaque`, so that C may go on writing
+        // to it.
         unsafe { &*sb.cast() }
     }
 
@@ -193,7 +194,8 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     fn info(&self) -> &SbInfo<T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: `NewSuperBlock::init` has set it before there could be a reference like ours, and `kill_sb` takes it when there is
+        // none any more. Everything in it that changes does so behind its own locks.
         unsafe { &*(*self.as_ptr()).s_fs_info.cast::<SbInfo<T>>() }
     }
 
@@ -223,7 +225,7 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Whether the super block is read-only now.
     pub fn is_read_only(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block. The flag may change at any time, which is the caller's to reckon with.
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
@@ -255,7 +257,7 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Block size in bytes.
     pub fn block_size(&self) -> u32 {
-        // SAFETY: By the type invariant; set before the mount is seen.
+        // SAFETY: A valid super block with data, and that comes after the block size (`NewSuperBlock`).
         unsafe { (*self.as_ptr()).s_blocksize as u32 }
     }
 
@@ -265,7 +267,7 @@ impl<T: FileSystem> SuperBlock<T> {
     ///
     /// `ENOMEM`, also while the inode is being created; `ESTALE` if making it has failed.
     pub fn iget_locked(&self, ino: u64) -> Result<Lookup<'_, T>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block, whose `alloc_inode` is set and which has data for the inodes to point at. Sleeps.
         let inode = unsafe { bindings::iget_locked(self.as_ptr(), ino) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
         // SAFETY: `iget_locked` gave us a reference on a valid inode of this super block.
@@ -274,7 +276,7 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Looks `ino` up in the inode cache only. May sleep.
     pub fn ilookup(&self, ino: u64) -> Option<IRef<'_, T>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block; the inode hash is there from boot on. Sleeps.
         let inode = NonNull::new(unsafe { bindings::ilookup(self.as_ptr(), ino) })?;
         // SAFETY: `ilookup` gave us a reference on a valid inode that is no longer new.
         let inode = unsafe { IRef::from_raw(inode) };
@@ -288,7 +290,7 @@ impl<T: FileSystem> SuperBlock<T> {
     ///
     /// `ENOMEM`, or `EBUSY` if an inode of that number is in use.
     pub fn new_inode(&self, ino: u64) -> Result<New<'_, T>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block with data, as for `iget_locked`. Sleeps.
         let inode = NonNull::new(unsafe { bindings::new_inode(self.as_ptr()) }).ok_or(ENOMEM)?;
         // SAFETY: `new_inode` gave us the only reference on a valid inode of this super block.
         unsafe { New::insert(inode, ino) }
@@ -297,7 +299,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Keeps the filesystem from being frozen for a change that does not come through a system call
     /// on it (an eviction, a worker). Waits while it is frozen.
     pub fn start_intwrite(&self) -> IntWrite<'_, T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block, whose write counts are set up with it and go with it. Sleeps.
         unsafe { bindings::vfs_helper_sb_start_intwrite(self.as_ptr()) };
         // INVARIANT: The write access was just taken.
         IntWrite {
@@ -320,7 +322,7 @@ pub struct IntWrite<'a, T: FileSystem> {
 
 impl<T: FileSystem> Drop for IntWrite<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: This task has taken it, in `start_intwrite`, and gives it back once; the super block is still borrowed.
         unsafe { bindings::vfs_helper_sb_end_intwrite(self.sb.as_ptr()) };
     }
 }

@@ -22,7 +22,7 @@ pub struct Completion {
 
 // SAFETY: A completion has its own lock, and may be used and freed by any task.
 unsafe impl Send for Completion {}
-// SAFETY: As above.
+// SAFETY: Its methods are calls that take that lock.
 unsafe impl Sync for Completion {}
 
 impl Completion {
@@ -39,14 +39,14 @@ impl Completion {
 
     /// It has happened: all who wait go on, and nobody waits again. Context: any but NMI.
     pub fn complete_all(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: An initialised completion, which our borrow keeps: whoever waits for it cannot drop it before this has returned.
         unsafe { bindings::complete_all(self.inner.get()) };
     }
 
     /// Waits until it has happened, `ms` milliseconds at most, and says whether it has. Signals do
     /// not end the wait.
     pub fn wait_timeout(&self, ms: u32) -> bool {
-        // SAFETY: By the type invariant; sleeps.
+        // SAFETY: An initialised completion, which our borrow keeps until the wait is over, however it ends.
         unsafe {
             bindings::wait_for_completion_timeout(self.inner.get(), msecs_to_jiffies(ms)) != 0
         }

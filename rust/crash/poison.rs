@@ -112,11 +112,11 @@ impl State {
             dead: Atomic::<*mut bindings::task_struct>::new(ptr::null_mut()),
             exiting: Atomic::<bool>::new(false),
             tag,
-            // SAFETY: `slot` is pinned and valid for writes.
+            // SAFETY: The slot is pinned memory for an `irq_work`, and `raised` finds its way back from there.
             irq <- Opaque::ffi_init(|slot: *mut bindings::irq_work| unsafe {
                 bindings::crash_helper_init_irq_work(slot, Some(Self::raised))
             }),
-            // SAFETY: As above.
+            // SAFETY: The slot is pinned memory for a `delayed_work`; `release` is made for works in a state of its own type of lock.
             work <- Opaque::ffi_init(move |slot: *mut bindings::delayed_work| unsafe {
                 bindings::crash_helper_init_delayed_work(slot, Some(release))
             }),
@@ -127,13 +127,13 @@ impl State {
     ///
     /// Called in a hard interrupt with the `irq` of a `State`, which waits for it before it goes.
     unsafe extern "C" fn raised(irq: *mut bindings::irq_work) {
-        // SAFETY: By the contract.
+        // SAFETY: `new` has given this function to an `irq` only that lies in a `Self`, and `Drop` of the lock waits for it.
         let this = unsafe { &*irq.byte_sub(offset_of!(Self, irq)).cast::<Self>() };
         this.schedule(0);
     }
 
     fn schedule(&self, ms: u32) {
-        // SAFETY: By the type invariant; any context but NMI.
+        // SAFETY: The work was initialised in `new`, and is disabled before it goes. Callers are in an interrupt or in a worker.
         unsafe { bindings::crash_helper_schedule_delayed_work(self.work.get(), ms) };
     }
 
@@ -199,7 +199,7 @@ impl Seen<'_> {
         state.exiting.store(exiting, Relaxed);
         // INVARIANT: With a reference; only the owner comes here, and it does once.
         state.dead.store(task, Release);
-        // SAFETY: By the type invariant; made for any context.
+        // SAFETY: The `irq` was initialised in `new`; queueing is made for any context, NMI included.
         unsafe { bindings::irq_work_queue(state.irq.get()) };
     }
 }
@@ -233,7 +233,7 @@ pub struct PoisonMutex<T> {
 
 // SAFETY: As for a mutex; tasks and works may be referred to from any thread.
 unsafe impl<T: Send> Send for PoisonMutex<T> {}
-// SAFETY: As above; the state is made of atomics.
+// SAFETY: As for a mutex: the data is reached by one thread at a time. The state is made of atomics.
 unsafe impl<T: Send> Sync for PoisonMutex<T> {}
 
 impl<T> PoisonMutex<T> {
@@ -290,8 +290,7 @@ impl<T> PoisonMutex<T> {
     ///
     /// Called by the workqueue with the `work` of a `PoisonMutex<T>`, which waits for it before it goes.
     unsafe extern "C" fn release(work: *mut bindings::work_struct) {
-        // SAFETY: By the contract it is part of a delayed work, which is part of a state, which is part of
-        // a `Self`.
+        // SAFETY: `new` has given this function to the work in the state of a `Self`, and `Drop` waits for it before that goes.
         let this = unsafe {
             let work = bindings::crash_helper_to_delayed_work(work);
             let state = work.byte_sub(offset_of!(State, work));
@@ -330,7 +329,7 @@ impl<T> PinnedDrop for PoisonMutex<T> {
         state.unpublish();
         // Nobody poisons it any more, so nothing is raised or queued anew: `irq` queues `work`, which
         // is disabled then.
-        // SAFETY: By the type invariant of `State`; both sleep.
+        // SAFETY: Both were initialised in `State::new`, and locks are dropped where one may sleep.
         unsafe {
             bindings::irq_work_sync(state.irq.get());
             bindings::disable_delayed_work_sync(state.work.get());

@@ -23,8 +23,8 @@ impl<T: Complete> VTable<T> {
     /// Called by the memory manager for the first write to a clean page of a shared mapping of a
     /// regular file of this filesystem, without locks of the filesystem.
     unsafe extern "C" fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: By the contract; the table is of type `T`. What is taken is released in the
-        // opposite order.
+        // SAFETY: `do_page_mkwrite()` holds the mapping's file, and that its inode and super block, until this returns; `mmap_prepare`
+        // gives the table to files of type `T` only. What is taken is released in the opposite order, in this task.
         unsafe {
             let file = bindings::vfs_helper_vmf_file(vmf);
             let inode = bindings::vfs_helper_file_inode(file);
@@ -46,7 +46,7 @@ impl<T: Complete> VTable<T> {
 pub(super) unsafe extern "C" fn mmap_prepare<T: Complete>(
     desc: *mut bindings::vm_area_desc,
 ) -> c_int {
-    // SAFETY: By the contract.
+    // SAFETY: `mmap_region()` has the file, and nobody else has the description, until the mapping is there.
     unsafe {
         bindings::vfs_helper_file_accessed((*desc).file);
         (*desc).vm_ops = &VTable::<T>::OPS;

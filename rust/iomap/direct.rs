@@ -55,8 +55,8 @@ impl<T: Complete> VTable<T> {
         bio: *mut bindings::bio,
         file_offset: i64,
     ) {
-        // SAFETY: By the contract; the bio is out of the set for ioends and ours until it is
-        // submitted.
+        // SAFETY: `iomap_dio_submit_bio()` hands over a bio out of the set for ioends (`bio_set` in the table), so that there is room
+        // for an ioend around it; it is ours until it is submitted or ended. The direct I/O has the inode, through its file.
         unsafe {
             let flags = bindings::VFS_CONST_IOMAP_IOEND_DIRECT;
             let ioend = bindings::iomap_init_ioend((*iter).inode, bio, file_offset, flags);
@@ -85,8 +85,8 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by the block layer, in any context, when a bio of `submit_io` has ended.
     unsafe extern "C" fn end_bio(bio: *mut bindings::bio) {
-        // SAFETY: By the contract; the direct I/O that the bio is part of keeps the inode until it
-        // has completed.
+        // SAFETY: `submit_io` has made the ioend, and the block layer gives the bio back here, once. The direct I/O that the bio is part
+        // of keeps the inode until `iomap_dio_bio_end_io()` has counted its last bio.
         unsafe {
             ioend::report::<T>(bindings::vfs_helper_ioend_from_bio(bio));
             if !stopped::is_set() {
@@ -106,7 +106,7 @@ impl<T: Complete> VTable<T> {
         _flags: c_uint,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract.
+            // SAFETY: `iomap_dio_complete()` calls this in the task that waits, whose request keeps the file and the inode.
             let (inode, pos) = unsafe {
                 (
                     Inode::<T>::from_raw(bindings::vfs_helper_file_inode((*iocb).ki_filp)),

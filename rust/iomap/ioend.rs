@@ -45,7 +45,7 @@ impl Queue {
     /// `this` is memory for the queue of a container of type `T`, which nobody uses yet.
     pub(crate) unsafe fn init<T: Complete>(this: *mut Self) {
         // INVARIANT: The list is empty and the work is not pending.
-        // SAFETY: By the contract.
+        // SAFETY: The memory is the slab constructor's, which nobody else uses, and it does not move afterwards.
         unsafe {
             bindings::vfs_helper_spin_lock_init(&raw mut (*this).lock);
             bindings::vfs_helper_init_list_head(&raw mut (*this).list);
@@ -61,7 +61,8 @@ impl Queue {
 /// `ioend` is that of a bio that has ended, of an inode of type `T`, and is on no list. It goes
 /// over.
 pub(super) unsafe fn defer<T: Complete>(ioend: *mut bindings::iomap_ioend) {
-    // SAFETY: By the contract; the folios of the bio keep the inode in memory.
+    // SAFETY: The bio has ended and its folios have not: they are under writeback, or locked, and eviction waits for that. So the
+    // inode, for whose type the caller vouches, is in memory, and its super block.
     let (container, wq) = unsafe {
         let inode = (*ioend).io_inode;
         (
@@ -71,7 +72,8 @@ pub(super) unsafe fn defer<T: Complete>(ioend: *mut bindings::iomap_ioend) {
     };
     let queue = container.ioends();
     // INVARIANT: *Pending*, under the lock.
-    // SAFETY: By the invariant of `Container` the queue was initialised.
+    // SAFETY: By *Once* of `Container` the queue was initialised when the slab object was made. The ioend is on no list, so that its links
+    // are free.
     unsafe {
         let flags = bindings::vfs_helper_spin_lock_irqsave(&raw mut (*queue).lock);
         if bindings::vfs_helper_list_empty(&raw const (*queue).list) {
@@ -86,7 +88,7 @@ pub(super) unsafe fn defer<T: Complete>(ioend: *mut bindings::iomap_ioend) {
 ///
 /// Called by the workqueue with the work of a queue of a container of type `T`.
 unsafe extern "C" fn run<T: Complete>(work: *mut bindings::work_struct) {
-    // SAFETY: By the contract.
+    // SAFETY: `Queue::init` has given this function to works only that lie in a queue.
     let queue = unsafe { work.byte_sub(core::mem::offset_of!(Queue, work)) }.cast::<Queue>();
     let mut taken = MaybeUninit::<bindings::list_head>::uninit();
     let taken = taken.as_mut_ptr();
@@ -105,7 +107,8 @@ unsafe extern "C" fn run<T: Complete>(work: *mut bindings::work_struct) {
         if ioend.is_null() {
             break;
         }
-        // SAFETY: As above; the ioend goes over.
+        // SAFETY: The ioend is off the list, and `finish` consumes it, with what is merged into it. They are of one inode of type `T`,
+        // whose queue they were on.
         unsafe {
             bindings::iomap_ioend_try_merge(ioend, taken);
             finish::<T>(ioend);
@@ -121,17 +124,18 @@ unsafe extern "C" fn run<T: Complete>(work: *mut bindings::work_struct) {
 /// `ioend` is an ended one of an inode of type `T`, with those that were merged into it, and goes
 /// over.
 unsafe fn finish<T: Complete>(ioend: *mut bindings::iomap_ioend) {
-    // SAFETY: By the contract.
+    // SAFETY: The caller's ioend is valid, and its bio has ended, so that nobody changes the status any more.
     let (bio, errno) = unsafe {
         let bio = &raw mut (*ioend).io_bio;
         (bio, bindings::vfs_helper_bio_error(bio))
     };
     let _nofs = NoFs::enter();
-    // SAFETY: By the contract.
+    // SAFETY: As above: the operation of a bio stays as it was.
     let errno = if unsafe { bindings::vfs_helper_bio_is_read(bio) } {
         errno
     } else {
-        // SAFETY: By the contract the ioend's folios keep the inode.
+        // SAFETY: The ioend's folios, which are under writeback until `iomap_finish_ioends()`, keep the inode. Nobody else changes the
+        // ioend.
         let (inode, io) = unsafe {
             let io = Ioend {
                 pos: (*ioend).io_offset as u64,
@@ -148,7 +152,7 @@ unsafe fn finish<T: Complete>(ioend: *mut bindings::iomap_ioend) {
             done.map_or_else(Error::to_errno, |()| 0)
         }
     };
-    // SAFETY: By the contract it goes over; the inode may be gone afterwards.
+    // SAFETY: The caller has given the ioend away. It is not used afterwards, and neither is the inode, which may be gone then.
     unsafe { bindings::iomap_finish_ioends(ioend, errno) };
 }
 
@@ -161,7 +165,7 @@ unsafe fn finish<T: Complete>(ioend: *mut bindings::iomap_ioend) {
 /// `ioend` is valid and not submitted yet.
 pub(super) unsafe fn mark<T: Complete>(ioend: *mut bindings::iomap_ioend) {
     if T::HAS_SUBMIT_IO {
-        // SAFETY: By the contract.
+        // SAFETY: The ioend is the caller's until it is submitted; iomap leaves `io_private` to its users.
         unsafe { (*ioend).io_private = ptr::without_provenance_mut(1) };
     }
 }
@@ -173,7 +177,7 @@ pub(super) unsafe fn mark<T: Complete>(ioend: *mut bindings::iomap_ioend) {
 /// `ioend` is that of a bio that has ended, of an inode of type `T`, and its folios have not been
 /// completed.
 pub(super) unsafe fn report<T: Complete>(ioend: *mut bindings::iomap_ioend) {
-    // SAFETY: By the contract.
+    // SAFETY: The bio has ended, once, and the ioend is its end's, who calls this; folios that are not completed keep the inode.
     unsafe {
         if !(*ioend).io_private.is_null() {
             (*ioend).io_private = ptr::null_mut();

@@ -40,7 +40,7 @@ pub(super) unsafe fn fill(
         .offset
         .checked_add(mapping.len)
         .ok_or(EFSCORRUPTED)?;
-    // SAFETY: By the contract.
+    // SAFETY: A valid inode has a valid super block, whose block size was set before there were inodes.
     let block = unsafe { (*(*inode).i_sb).s_blocksize } as u64;
     let aligned = (mapping.offset | mapping.len) & (block - 1) == 0;
     if !aligned || mapping.offset > pos || end <= pos || end > i64::MAX as u64 {
@@ -57,7 +57,7 @@ pub(super) unsafe fn fill(
             return Err(EFSCORRUPTED);
         }
     }
-    // SAFETY: By the contract.
+    // SAFETY: The caller vouches for both; the device stays open as long as the super block is in use.
     unsafe {
         (*iomap).addr = addr;
         (*iomap).offset = mapping.offset as i64;
@@ -74,9 +74,9 @@ pub(super) unsafe fn fill(
 ///
 /// # Safety
 ///
-/// `iomap` is valid and was filled in by `fill`.
+/// `iomap` is valid and was filled in by `fill`, and nobody writes to it meanwhile.
 unsafe fn mapping_of(iomap: *const bindings::iomap) -> Mapping {
-    // SAFETY: By the contract.
+    // SAFETY: The caller vouches for it.
     let iomap = unsafe { &*iomap };
     Mapping {
         offset: iomap.offset as u64,
@@ -133,7 +133,7 @@ impl<T: Complete> VTable<T> {
         let flags = BeginFlags::from_raw(flags);
         from_result(|| {
             let (pos, len) = (u64::try_from(pos)?, u64::try_from(len)?);
-            // SAFETY: By the contract.
+            // SAFETY: `iomap_iter()` is run for an inode that an open file, a mapping or a lock keeps, with our tables: of type `T`.
             let mapping = T::begin(unsafe { Inode::from_raw(inode) }, pos, len, flags)?;
             let mapped = matches!(mapping.kind, MapKind::Mapped(_));
             if flags.overwrite_only() {
@@ -145,7 +145,7 @@ impl<T: Complete> VTable<T> {
             if flags.write() && mapping.kind == MapKind::Hole {
                 return Err(EFSCORRUPTED);
             }
-            // SAFETY: By the contract.
+            // SAFETY: The inode as above; the mapping is a field of the iterator, on the caller's stack.
             unsafe { fill(inode, iomap, &mapping, pos)? };
             Ok(0)
         })
@@ -162,19 +162,19 @@ impl<T: Complete> VTable<T> {
         flags: c_uint,
         iomap: *mut bindings::iomap,
     ) -> c_int {
-        // SAFETY: By the contract `begin` has filled it in.
+        // SAFETY: `iomap_iter()` calls this after a `begin` that succeeded, which has filled it in, and only this task has the iterator.
         let mapping = unsafe { mapping_of(iomap) };
         if T::HAS_PUNCH_DELALLOC
             && mapping.kind == MapKind::Delalloc
             && mapping.flags.contains(MapFlags::NEW)
         {
-            // SAFETY: By the contract.
+            // SAFETY: These are our own arguments.
             unsafe { Self::release_short_write(inode, pos, len, written, flags, iomap) };
         }
         from_result(|| {
             if T::HAS_END {
                 let written = u64::try_from(written).unwrap_or(0);
-                // SAFETY: By the contract.
+                // SAFETY: What has kept the inode in `begin` still does.
                 let inode = unsafe { Inode::from_raw(inode) };
                 T::end(
                     inode,
@@ -207,7 +207,7 @@ impl<T: Complete> VTable<T> {
         if flags & bindings::VFS_CONST_IOMAP_FAULT != 0 {
             return;
         }
-        // SAFETY: By the contract.
+        // SAFETY: What has kept the inode in `begin` still does; the rest is arithmetic with its block size.
         let (start, end) = unsafe {
             (
                 bindings::vfs_helper_last_written_block(inode, pos, written),
@@ -220,7 +220,8 @@ impl<T: Complete> VTable<T> {
         // Those who zero hold the lock already (`Locked::zero_range` asks for the guard).
         let locked =
             flags & (bindings::VFS_CONST_IOMAP_ZERO | bindings::VFS_CONST_IOMAP_UNSHARE) != 0;
-        // SAFETY: By the contract; what is taken is released.
+        // SAFETY: `i_rwsem` is held, as by all who write, and with `locked` `invalidate_lock` too: the function wants both. What is
+        // taken is released, in this task.
         unsafe {
             if !locked {
                 bindings::vfs_helper_filemap_invalidate_lock(inode);
@@ -252,7 +253,7 @@ impl<T: Complete> VTable<T> {
             return;
         };
         if T::HAS_PUNCH_DELALLOC {
-            // SAFETY: By the contract.
+            // SAFETY: `iomap_write_delalloc_release()` passes on the inode that `release_short_write` has given it.
             let inode = unsafe { Inode::from_raw(inode) };
             T::punch_delalloc(inode, pos, pos.saturating_add(len));
         }
@@ -262,7 +263,7 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called by iomap with a mapping that `begin` has filled in, and a locked folio.
     unsafe extern "C" fn valid(inode: *mut bindings::inode, iomap: *const bindings::iomap) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: The iteration that `begin` was called in goes on, which keeps the inode and the mapping.
         unsafe { T::mapping_valid(Inode::from_raw(inode), (*iomap).validity_cookie) }
     }
 }

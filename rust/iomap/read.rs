@@ -32,7 +32,8 @@ impl<T: Complete> VTable<T> {
         iter: *const bindings::iomap_iter,
         ctx: *mut bindings::iomap_read_folio_ctx,
     ) {
-        // SAFETY: By the contract; the bio is ours until it is submitted, and then its end's.
+        // SAFETY: `read_ctx` is the bio that iomap has built up, out of the set for ioends. It is ours until it is submitted, and then
+        // its end's. The folios in it are locked, which keeps the inode.
         unsafe {
             let bio = (*ctx).read_ctx.cast::<bindings::bio>();
             let ioend =
@@ -58,7 +59,8 @@ impl<T: Complete> VTable<T> {
 ///
 /// Called by the block layer, in any context, when a bio of `submit_read` has ended.
 unsafe extern "C" fn end_read<T: Complete>(bio: *mut bindings::bio) {
-    // SAFETY: By the contract the bio is part of an ioend of an inode of type `T`, and goes over.
+    // SAFETY: `submit_read` has made an ioend of the bio, which the block layer gives back here, once. Its folios are locked until it
+    // goes on below, which keeps the inode.
     unsafe {
         let ioend = bindings::vfs_helper_ioend_from_bio(bio);
         ioend::report::<T>(ioend);
@@ -90,7 +92,8 @@ pub(super) unsafe extern "C" fn read_folio_range<T: Complete>(
         bytes: len as u64,
     };
     from_result(|| {
-        // SAFETY: By the contract; the folio keeps the inode.
+        // SAFETY: `__iomap_write_begin()` holds the folio locked, which keeps the inode, and the iterator on its stack. The bio is new
+        // and ours; it is waited for, so that nothing of it outlives this.
         unsafe {
             announce::<T>((*iter).inode, io)?;
             let bio = bindings::vfs_helper_folio_range_bio(iter, folio, pos, len);
@@ -118,7 +121,8 @@ pub(super) unsafe extern "C" fn read_folio<T: Complete>(
         cur_folio: folio,
         ..pin_init::zeroed()
     };
-    // SAFETY: By the contract; the tables are of type `T`.
+    // SAFETY: `filemap_read_folio()` has the folio locked, which keeps its mapping's inode; its end unlocks it. The inode has these
+    // operations only if it is of type `T`, as the tables are.
     unsafe { bindings::iomap_read_folio(map::ops::<T>(), &mut ctx, ptr::null_mut()) };
     0
 }
@@ -132,6 +136,6 @@ pub(super) unsafe extern "C" fn readahead<T: Complete>(rac: *mut bindings::reada
         rac,
         ..pin_init::zeroed()
     };
-    // SAFETY: By the contract; the tables are of type `T`.
+    // SAFETY: `read_pages()` has the folios locked, which keeps their mapping's inode; the rest is as for `read_folio`.
     unsafe { bindings::iomap_readahead(map::ops::<T>(), &mut ctx, ptr::null_mut()) };
 }

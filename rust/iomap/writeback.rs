@@ -24,7 +24,8 @@ impl<T: Complete> VTable<T> {
         if !T::HAS_MAPPING_VALID {
             return false;
         }
-        // SAFETY: By the contract.
+        // SAFETY: The context is on the stack of `writepages`, and only this task uses it. The folio that is being written is locked, which
+        // keeps the inode.
         let (inode, iomap) = unsafe { (Inode::<T>::from_raw((*wpc).inode), &(*wpc).iomap) };
         let start = iomap.offset as u64;
         // The folio is locked, so that what the map says about it does not change after this.
@@ -35,17 +36,17 @@ impl<T: Complete> VTable<T> {
     ///
     /// As for `is_mapped`.
     unsafe fn map(wpc: *mut bindings::iomap_writepage_ctx, pos: u64, len: u64) -> Result {
-        // SAFETY: By the contract.
+        // SAFETY: Our caller vouches for the same.
         if unsafe { Self::is_mapped(wpc, pos) } {
             return Ok(());
         }
         let _nofs = NoFs::enter();
-        // SAFETY: By the contract.
+        // SAFETY: The locked folio keeps the inode, as in `is_mapped`.
         let mapping = T::writeback_map(unsafe { Inode::from_raw((*wpc).inode) }, pos, len)?;
         if !matches!(mapping.kind, MapKind::Mapped(_) | MapKind::Hole) {
             return Err(EFSCORRUPTED);
         }
-        // SAFETY: By the contract.
+        // SAFETY: The inode as above; the mapping is in the context, which is only ours.
         unsafe { map::fill((*wpc).inode, &raw mut (*wpc).iomap, &mapping, pos) }
     }
 
@@ -60,9 +61,9 @@ impl<T: Complete> VTable<T> {
         len: c_uint,
         end_pos: u64,
     ) -> isize {
-        // SAFETY: By the contract.
+        // SAFETY: `iomap_writepages()` was given the context by `writepages`, for an inode of type `T`.
         let ret = match unsafe { Self::map(wpc, pos, len.into()) } {
-            // SAFETY: By the contract; the mapping covers `pos`.
+            // SAFETY: The folio is locked and under writeback, and the mapping in the context covers `pos`: `map` has seen to that.
             Ok(()) => unsafe {
                 bindings::iomap_add_to_ioend(wpc, folio, pos as i64, end_pos as i64, len)
             },
@@ -71,7 +72,7 @@ impl<T: Complete> VTable<T> {
         if ret < 0 && T::HAS_PUNCH_DELALLOC {
             // The rest of the folio turns clean: its reservations would never be used or found
             // again.
-            // SAFETY: By the contract.
+            // SAFETY: The folio is still locked.
             let (inode, end) = unsafe {
                 (
                     Inode::from_raw((*wpc).inode),
@@ -90,11 +91,11 @@ impl<T: Complete> VTable<T> {
         wpc: *mut bindings::iomap_writepage_ctx,
         error: c_int,
     ) -> c_int {
-        // SAFETY: By the contract.
+        // SAFETY: The context is that of `writepages`, which is waiting for this.
         let ioend = unsafe { (*wpc).wb_ctx }.cast::<bindings::iomap_ioend>();
         let mut error = error;
-        // SAFETY: By the contract; the ioend is ours until it is submitted. There is no need to
-        // complete in a task when the queue's work does.
+        // SAFETY: `wb_ctx` is the ioend that `iomap_add_to_ioend()` has built up, ours until it is submitted. Its folios are under
+        // writeback, which keeps the inode. There is no need to complete in a task when the queue's work does.
         unsafe {
             (*ioend).io_bio.bi_end_io = Some(end_bio::<T>);
             bindings::vfs_helper_bio_clear_complete_in_task(&raw mut (*ioend).io_bio);
@@ -110,7 +111,7 @@ impl<T: Complete> VTable<T> {
             }
         }
         // With an error it ends the bio instead of submitting it.
-        // SAFETY: By the contract.
+        // SAFETY: As above: the context has an ioend, which goes over.
         unsafe { bindings::iomap_ioend_writeback_submit(wpc, error) }
     }
 }
@@ -119,7 +120,8 @@ impl<T: Complete> VTable<T> {
 ///
 /// Called by the block layer, in any context, when a bio of `writeback_submit` has ended.
 unsafe extern "C" fn end_bio<T: Complete>(bio: *mut bindings::bio) {
-    // SAFETY: By the contract the bio is part of an ioend of an inode of type `T`, and goes over.
+    // SAFETY: `writeback_submit` has set this as the end of an ioend's bio, and the block layer calls it once. The folios are under
+    // writeback until the queue's work has run, which keeps the inode.
     unsafe {
         let ioend = bindings::vfs_helper_ioend_from_bio(bio);
         ioend::report::<T>(ioend);
@@ -137,7 +139,7 @@ pub(super) unsafe extern "C" fn writepages<T: Complete>(
     wbc: *mut bindings::writeback_control,
 ) -> c_int {
     let mut wpc = bindings::iomap_writepage_ctx {
-        // SAFETY: By the contract.
+        // SAFETY: `do_writepages()` is called for a mapping whose inode the flusher (`I_SYNC`), a reference or a file keeps.
         inode: unsafe { (*mapping).host },
         wbc,
         ops: &VTable::<T>::OPS,

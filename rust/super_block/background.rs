@@ -23,14 +23,15 @@ pub(super) struct SuperTask<T: FileSystem> {
     run: fn(&SuperBlock<T>, usize) -> Option<u32>,
 }
 
-// SAFETY: The super block may be used from any thread.
+// SAFETY: The super block is used from whichever thread the worker is, and `SuperBlock` is `Sync`.
 unsafe impl<T: FileSystem> Send for SuperTask<T> {}
-// SAFETY: As above.
+// SAFETY: There is nothing in it that changes.
 unsafe impl<T: FileSystem> Sync for SuperTask<T> {}
 
 impl<T: FileSystem> Task for SuperTask<T> {
     fn run(&self) -> Option<u32> {
-        // SAFETY: By the type invariant.
+        // SAFETY: The work was scheduled through a handle, and those come from a `SuperBlock`, which has its data. The super block
+        // waits for the work before it goes: `put_super` or `kill_sb` stop it for good.
         (self.run)(unsafe { SuperBlock::from_raw(self.sb) }, self.number)
     }
 }

@@ -15,7 +15,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// locked its writers out, and leave them so.
     #[must_use = "it may have to be tried again"]
     pub fn try_force_read_only(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block; the call does not wait for a lock.
         unsafe { bindings::vfs_helper_sb_try_set_rdonly(self.as_ptr()) }
     }
 
@@ -27,7 +27,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// `EBUSY` if somebody holds `s_umount` exclusively (a mount, an unmount); what writeback or
     /// [`sync_fs`](super::SuperOperations::sync_fs) say.
     pub fn try_sync(&self) -> Result {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block; `s_umount`, which syncing wants held, is taken by the call if nobody has it.
         to_result(unsafe { bindings::vfs_helper_sb_try_sync(self.as_ptr()) })
     }
 
@@ -41,7 +41,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// `EBUSY` if the device is being removed or the filesystem frozen by somebody else; what
     /// writeback or `freeze_fs` say.
     pub fn freeze(&self) -> Result<Frozen<'_, T>> {
-        // SAFETY: By the type invariant; the device is open while there is a mount.
+        // SAFETY: `s_bdev` is set before `fill_super` and open until `kill_sb`, which is when our borrow has ended.
         to_result(unsafe { bindings::bdev_freeze((*self.as_ptr()).s_bdev) })?;
         // INVARIANT: By the call.
         Ok(Frozen(self))
@@ -50,20 +50,21 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Tells those who watch the filesystem (fanotify's `FAN_FS_ERROR`) that metadata is damaged or
     /// cannot be read or written. Context: any but NMI, also with locks held.
     pub fn report_metadata_error(&self, error: Error) {
-        // SAFETY: By the type invariant. `Error` is negative as an errno.
+        // SAFETY: A valid super block. It allocates without waiting, and the event holds the super block until it is told. `Error` is
+        // negative as an errno.
         unsafe { bindings::vfs_helper_report_metadata(self.as_ptr(), error.to_errno()) };
     }
 
     /// Makes `syncfs(2)` report `error` once to every file that is open now, also when it has nothing to do
     /// because the filesystem has become read-only. Context: any.
     pub fn set_writeback_error(&self, error: Error) {
-        // SAFETY: By the type invariant. `errseq_set()` is atomic and takes a negative errno, which `Error` is.
+        // SAFETY: A valid super block. `errseq_set()` is atomic and takes a negative errno, which `Error` is.
         unsafe { bindings::vfs_helper_sb_set_wb_err(self.as_ptr(), error.to_errno()) };
     }
 
     /// Tells those who watch the filesystem that it was shut down.
     pub fn report_shutdown(&self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: A valid super block, which the event holds, as for `report_metadata_error`.
         unsafe { bindings::vfs_helper_report_shutdown(self.as_ptr()) };
     }
 }
@@ -79,7 +80,7 @@ pub struct Frozen<'a, T: FileSystem>(&'a SuperBlock<T>);
 impl<T: FileSystem> Drop for Frozen<'_, T> {
     fn drop(&mut self) {
         // A failure means that somebody else has thawed it: nothing is left to do.
-        // SAFETY: By the type invariant.
+        // SAFETY: The device is that of `freeze`, and open as there: the super block is still borrowed.
         unsafe { bindings::bdev_thaw((*self.0.as_ptr()).s_bdev) };
     }
 }

@@ -94,7 +94,7 @@ impl<T: Complete> VTable<T> {
         // SAFETY: The words are there; they may be unaligned for nothing but `u32`.
         let pair = unsafe { ptr::read_unaligned(fid.cast::<u32>().add(at).cast::<[u32; WORDS]>()) };
         let ino = u64::from(pair[0]) | u64::from(pair[1]) << 32;
-        // SAFETY: By the contract.
+        // SAFETY: `exportfs_decode_fh_raw()` has a reference on a mount of the super block, which keeps its data.
         let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
         match T::fh_to_inode(sb, ino, pair[2]) {
             // SAFETY: The reference goes over to `d_obtain_alias`, also when it fails.
@@ -114,7 +114,7 @@ impl<T: Complete> VTable<T> {
     ) -> *mut bindings::dentry {
         match type_ as u32 {
             bindings::fid_type_FILEID_INO64_GEN | bindings::fid_type_FILEID_INO64_GEN_PARENT => {
-                // SAFETY: By the contract.
+                // SAFETY: These are our own arguments.
                 unsafe { Self::decode(sb, fid, len, 0) }
             }
             _ => ptr::null_mut(),
@@ -131,7 +131,7 @@ impl<T: Complete> VTable<T> {
         type_: c_int,
     ) -> *mut bindings::dentry {
         match type_ as u32 {
-            // SAFETY: By the contract.
+            // SAFETY: As in `fh_to_dentry`.
             bindings::fid_type_FILEID_INO64_GEN_PARENT => unsafe {
                 Self::decode(sb, fid, len, WORDS)
             },
@@ -143,7 +143,7 @@ impl<T: Complete> VTable<T> {
     ///
     /// Called for a positive dentry of a directory of this filesystem, whose `i_rwsem` is held.
     unsafe extern "C" fn get_parent(child: *mut bindings::dentry) -> *mut bindings::dentry {
-        // SAFETY: By the contract.
+        // SAFETY: `reconnect_one()` has a reference on the dentry, which is positive, and holds a mount: both keep what is borrowed here.
         let (sb, inode) = unsafe {
             (
                 SuperBlock::<T>::from_raw((*child).d_sb),
@@ -162,7 +162,7 @@ impl<T: Complete> VTable<T> {
     /// Called by NFS's server for an inode of this filesystem that it holds a reference on.
     unsafe extern "C" fn commit_metadata(inode: *mut bindings::inode) -> c_int {
         from_result(|| {
-            // SAFETY: By the contract it is valid and of type `T`.
+            // SAFETY: nfsd has a reference on a dentry of the inode, or is in the middle of an operation on it.
             T::commit_metadata(unsafe { Inode::from_raw(inode) })?;
             Ok(0)
         })
