@@ -96,11 +96,11 @@ bool crash_helper_hctx_is_newly_shared(const struct blk_mq_hw_ctx *hctx);
 bool crash_helper_hctx_has_requests(const struct blk_mq_hw_ctx *hctx);
 bool crash_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					       const struct blk_mq_hw_ctx *hctx);
-bool crash_helper_queue_enter(struct request_queue *q);
+bool crash_helper_queue_enter(struct request_queue *q, const struct block_device *bdev);
 void crash_helper_queue_exit(struct request_queue *q);
 void crash_helper_tags_complete_here(struct blk_mq_tag_set *set);
 void crash_helper_queue_complete_here(struct request_queue *q);
-bool crash_helper_queue_is_going(const struct request_queue *q);
+bool crash_helper_queue_is_going(const struct request_queue *q, const struct block_device *bdev);
 bool crash_helper_queue_is_unused(struct request_queue *q);
 bool crash_helper_queue_is_quiesced(const struct request_queue *q);
 void crash_helper_queue_prepare_at_panic(struct request_queue *q);

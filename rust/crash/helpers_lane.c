@@ -198,11 +198,18 @@ void crash_helper_irq_call(const struct crash_irq *irq, unsigned int number)
 	lock_map_release(&panic_lane_map);
 }
 
+/* The disk is being removed, or was: not all queues are told. */
+static bool is_dead(const struct block_device *bdev)
+{
+	return test_bit(GD_DEAD, &bdev->bd_disk->state);
+}
+
 /*
  * Keeps the driver from taking down what is below the queue, in process context; false if it does
- * so already. For a moment a queue may be frozen for other reasons.
+ * so already. For a moment a queue may be frozen for other reasons. A SCSI disk's queue lives on
+ * when its disk has gone, so it is asked after; once it is marked dead, del_gendisk() waits for us.
  */
-bool crash_helper_queue_enter(struct request_queue *q)
+bool crash_helper_queue_enter(struct request_queue *q, const struct block_device *bdev)
 {
 	unsigned int tries = 1000;
 
@@ -211,7 +218,10 @@ bool crash_helper_queue_enter(struct request_queue *q)
 			return false;
 		fsleep(1000);
 	}
-	return true;
+	if (!is_dead(bdev))
+		return true;
+	percpu_ref_put(&q->q_usage_counter);
+	return false;
 }
 
 void crash_helper_queue_exit(struct request_queue *q)
@@ -307,9 +317,9 @@ void crash_helper_queue_complete_here(struct request_queue *q)
 	crash_helper_tags_complete_here(q->tag_set);
 }
 
-bool crash_helper_queue_is_going(const struct request_queue *q)
+bool crash_helper_queue_is_going(const struct request_queue *q, const struct block_device *bdev)
 {
-	return blk_queue_dying(q) || READ_ONCE(q->mq_freeze_depth) ||
+	return is_dead(bdev) || blk_queue_dying(q) || READ_ONCE(q->mq_freeze_depth) ||
 	       percpu_ref_is_dying((struct percpu_ref *)&q->q_usage_counter);
 }
 

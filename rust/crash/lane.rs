@@ -37,142 +37,40 @@
 //! [`Mode::Force`] writes without asking for the class. Neither mode calls a handler that is in
 //! progress.
 
-use crate::bindings;
 use core::{cell::UnsafeCell, ptr};
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full},
+    types::Opaque,
 };
 use vfs::{block::BlockDevice, stopped};
 
 pub mod at_panic;
 mod ata;
+mod collect;
+mod entered;
 mod flight;
+mod place;
 mod probe;
 mod queue;
 mod refusal;
 mod scsi;
+mod send;
+mod shared;
 mod span;
 mod vectors;
 mod way;
 
-use self::{flight::Flight, queue::Queue, span::Span, vectors::Vector};
-pub use self::{
-    span::Area,
-    way::{Reason, Way},
+use self::{
+    flight::Flight,
+    queue::Queue,
+    shared::{Buffer, Shared, TABLE},
 };
-
-/// Lanes that there may be at a time.
-pub const LANES: usize = 32;
-
-/// How daring a lane is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It refuses where it might hang.
-    Auto,
-    /// It refuses only what cannot work.
-    Force,
-    /// It neither collects nor writes.
-    Off,
-}
-
-/// One operation; sectors of 512 bytes of the device that the lane was made for, `at` and `len`
-/// bytes of its buffer.
-#[derive(Clone, Copy, Debug)]
-pub enum Op {
-    /// From the device into the buffer.
-    Read {
-        /// First sector.
-        sector: u64,
-        /// Where in the buffer.
-        at: usize,
-        /// How much; whole blocks of the device.
-        len: usize,
-    },
-    /// From the buffer to the device.
-    Write {
-        /// First sector.
-        sector: u64,
-        /// Where in the buffer.
-        at: usize,
-        /// How much; whole blocks of the device.
-        len: usize,
-    },
-    /// What was written is durable afterwards.
-    Flush,
-}
-
-/// The lanes that a panic finds.
-///
-/// # Invariants
-///
-/// An entry is null or points to a [`Shared`] that is not freed while the entry holds it, nor ever
-/// once [`stopped::is_set`] says so.
-static TABLE: [Atomic<*mut Shared>; LANES] = [const { Atomic::new(ptr::null_mut()) }; LANES];
-
-/// Memory that a device can reach, in one piece.
-///
-/// # Invariants
-///
-/// `data` is `1 << order` pages, naturally aligned, in the linear map, ours; `len` bytes of them
-/// are used.
-struct Buffer {
-    data: *mut u8,
-    order: u32,
-    len: usize,
-}
-
-impl Buffer {
-    fn new(len: usize) -> Result<Self> {
-        let pages = len.div_ceil(kernel::page::PAGE_SIZE).max(1);
-        let order = pages.checked_next_power_of_two().ok_or(ENOMEM)?.ilog2();
-        // SAFETY: No requirements.
-        let data = unsafe { bindings::crash_helper_alloc_dma_pages(order) }.cast::<u8>();
-        if data.is_null() {
-            return Err(ENOMEM);
-        }
-        // INVARIANT: By the call.
-        Ok(Self { data, order, len })
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::crash_helper_free_pages(self.data.cast(), self.order) };
-    }
-}
-
-/// All of a lane.
-struct Shared {
-    device: BlockDevice,
-    queue: Queue,
-    /// Sector of the disk at which the device (a partition) begins.
-    start: u64,
-    area: Area,
-    mode: Mode,
-    collects: Way,
-    writes: Way,
-    vectors: KVec<Vector>,
-    buffer: Buffer,
-    /// Logical block size, bytes.
-    block: u64,
-    /// Bytes of the largest request.
-    chunk: usize,
-    /// Submitting allocates (virtio's indirect descriptors), or maps through an IOMMU; asked for on
-    /// poll queues of their own only.
-    takes_locks: bool,
-    /// Held by who is in `at_panic`; 0: nobody.
-    busy: Atomic<u32>,
-    /// Belongs to who holds `busy`.
-    flight: UnsafeCell<Flight>,
-}
-
-// SAFETY: The queue belongs to the device, whose reference is here too; the rest is memory of ours.
-unsafe impl Send for Shared {}
-// SAFETY: All is constant but `busy`, which is an atomic, and `flight`, which belongs to the holder
-// of `busy`.
-unsafe impl Sync for Shared {}
+pub use self::{
+    shared::LANES,
+    span::{Area, Op},
+    way::{Mode, Reason, Way},
+};
 
 /// A lane to a device; gone, and its memory free, when this is dropped.
 ///
@@ -184,9 +82,9 @@ pub struct Lane {
     number: u32,
 }
 
-// SAFETY: `Shared` is `Send`.
+// SAFETY: What it owns, `Shared`, is `Send`.
 unsafe impl Send for Lane {}
-// SAFETY: `Shared` is `Sync`.
+// SAFETY: What it lends, `Shared`, is `Sync`.
 unsafe impl Sync for Lane {}
 
 impl Lane {
@@ -196,12 +94,16 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `ENOSPC` if there are [`LANES`] already.
+    /// `ENOMEM`; `ENOSPC` if there are [`LANES`] already; `ENXIO` if there is no queue.
     pub fn new(device: &BlockDevice, area: Area, buffer: usize, mode: Mode) -> Result<Self> {
-        let found = probe::probe(device, area, buffer, mode)?;
+        let device = device.clone();
+        // SAFETY: The handle is kept beside it.
+        let queue = unsafe { Queue::of(&device) }.ok_or(ENXIO)?;
+        let found = probe::probe(&device, &queue, (area, buffer, mode))?;
+        let block = device.logical_block_size().into();
         let shared = Shared {
-            device: device.clone(),
-            queue: found.queue,
+            device,
+            queue,
             start: found.start,
             area,
             mode,
@@ -209,11 +111,14 @@ impl Lane {
             writes: found.writes,
             vectors: found.vectors,
             buffer: Buffer::new(buffer)?,
-            block: device.logical_block_size().into(),
+            block,
             chunk: found.chunk,
             takes_locks: found.takes_locks,
             busy: Atomic::new(0),
             flight: UnsafeCell::new(Flight::new()),
+            status: Atomic::new(0),
+            bio: Opaque::zeroed(),
+            vec: Opaque::zeroed(),
         };
         let shared = KBox::into_raw(KBox::new(shared, GFP_KERNEL)?);
         for (number, entry) in (0..).zip(&TABLE) {
@@ -222,13 +127,13 @@ impl Lane {
                 return Ok(Self { shared, number });
             }
         }
-        // SAFETY: From `into_raw`, and nobody else has seen it.
+        // SAFETY: It comes from `into_raw`, and no entry has taken it: nobody else has seen it.
         drop(unsafe { KBox::from_raw(shared) });
         Err(ENOSPC)
     }
 
     fn shared(&self) -> &Shared {
-        // SAFETY: By the type invariant.
+        // SAFETY: It is freed by our `Drop` and nobody else, and shared references are all there are.
         unsafe { &*self.shared }
     }
 
@@ -258,8 +163,8 @@ impl Drop for Lane {
         if stopped::is_set() {
             return;
         }
-        // SAFETY: By the type invariant it is ours; nobody can find it any more, and by the above
-        // nobody has.
+        // SAFETY: `new` got it from `into_raw`, and it is ours to free: nobody finds it in the table any
+        // more, and by the above nobody has.
         drop(unsafe { KBox::from_raw(self.shared) });
     }
 }

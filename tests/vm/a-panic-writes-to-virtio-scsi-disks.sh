@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A panic collects what is in flight on virtio-scsi disks, writes its record and the kernel's log to them and flushes: on two
 # disks of one controller, which share its queues; on a disk that has a unit attention to tell first; and over a poll queue. A
-# device that SCSI has given up is left alone.
+# device that SCSI has given up is left alone, and so is one that is no disk any more.
 . "$(dirname "$0")/lib.sh"
 
 monitor_socket
@@ -54,8 +54,16 @@ vm_status 0 --scsi "$image" -- "
 	$GUEST/panic-record.sh '$recorded' || exit 1
 	umount /mnt && fsck.permfs -n /dev/sda || exit 1"
 
-vm_panic 'sysrq triggered crash' --scsi "$image" -- '
-	mount -t permfs /dev/sda /mnt && echo offline >/sys/block/sda/device/state || exit 9
+# One device is offline. The other runs and takes commands, but is no disk any more: whose it is next, nobody knows here.
+vm_panic 'sysrq triggered crash' --scsi "$image" --scsi "$other" -- '
+	mkdir /mnt/a /mnt/b
+	for d in a b; do mount -t permfs /dev/sd$d /mnt/$d || exit 9; done
+	device=$(readlink -f /sys/block/sdb/device)
+	echo "${device##*/}" >/sys/bus/scsi/drivers/sd/unbind
+	[ ! -e /sys/block/sdb ] && [ "$(cat "$device/state")" = running ] || exit 9
+	echo offline >/sys/block/sda/device/state || exit 9
 	echo c >/proc/sysrq-trigger'
-console | grep -q 'rec=lane .* result=refused why=not-running flush=not-attempted' || fail "an offline device is not refused"
+refused='result=refused why=%s flush=not-attempted'
+console | grep -q "rec=lane .* slot=0 .* $(printf "$refused" not-running)" || fail "an offline device is not refused"
+console | grep -q "rec=lane .* slot=1 .* $(printf "$refused" queue-frozen)" || fail "a disk that has gone is not refused"
 note "us: two disks ${shared}; with an attention ${attention}; on a poll queue $polled"

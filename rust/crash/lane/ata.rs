@@ -4,42 +4,48 @@
 //!
 //! C header: [`include/linux/libata.h`](srctree/include/linux/libata.h)
 //!
-//! Each function is for panic context unless it says otherwise, and for the queue of a disk of SCSI's
-//! `sd` on a port of the driver `ahci`: that is the contract of each that is unsafe. Port and
-//! controller are there as long as the queue is not dying, and at a panic nobody is left who could
-//! take them down: so it is not, which [`Queue::is_unused`] and [`Queue::is_going`] see, or in process
-//! context [`Queue::while_alive`] sees to.
+//! Port and controller are there as long as the queue's disk is: at a panic that is seen once, in
+//! [`Queue::is_unused`] or [`Queue::is_going`], and nobody is left who could take them down; in process
+//! context the queue is in use. In both the port is read as its interrupt's handler reads it, and in
+//! a panic written as if its lock were held.
 
-use super::{queue::Queue, vectors::Vector};
-use crate::bindings;
+use super::{
+    queue::{InUse, Queue},
+    vectors::Vector,
+};
+use crate::{bindings, Stopped};
 
-/// Whether the port has the disk and nothing else; any context.
+/// Whether the port has the disk and nothing else.
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
-    // SAFETY: By the contract.
-    unsafe { bindings::crash_helper_ata_is_plain(queue.as_ptr()) }
+/// The queue is that of a disk of SCSI's `sd` on a port of the driver `ahci`.
+pub(super) unsafe fn is_plain(queue: &InUse<'_>) -> bool {
+    // SAFETY: `sd`'s disk has a SCSI device, on a port as our contract says, which stays while the queue is
+    // in use. What is read does not change before the device goes, but for the port's links, and these
+    // are read as numbers.
+    unsafe { bindings::crash_helper_ata_is_plain(queue.queue().as_ptr()) }
 }
 
-/// Whether the handler of `vector` completes the disk's commands; any context.
+/// Whether the handler of `vector` completes the disk's commands.
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn is_handled_by(queue: &Queue, vector: &Vector) -> bool {
-    // SAFETY: By the contract; the pointer is only compared.
-    unsafe { bindings::crash_helper_ata_is_handled_by(queue.as_ptr(), vector.dev_id()) }
+/// As [`is_plain`].
+pub(super) unsafe fn is_handled_by(queue: &InUse<'_>, vector: &Vector) -> bool {
+    // SAFETY: The port is there as for `is_plain()`; the pointer is only compared.
+    unsafe { bindings::crash_helper_ata_is_handled_by(queue.queue().as_ptr(), vector.dev_id()) }
 }
 
 /// Why neither commands may be sent nor completed here, if so.
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
-    // SAFETY: By the contract.
+/// The queue is that of a disk of SCSI's `sd` on a port of the driver `ahci`, and was seen not to be
+/// unused or not to be going.
+pub(super) unsafe fn refusal(queue: &Queue, _: Stopped<'_>) -> Option<&'static str> {
+    // SAFETY: The port is there, because by the contract its queue was not taken down before the
+    // machine stopped. Words of it are read.
     unsafe {
         if bindings::crash_helper_ata_in_recovery(queue.as_ptr()) {
             Some("recovery")
@@ -55,9 +61,9 @@ pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn has_room(queue: &Queue, flush: bool) -> bool {
-    // SAFETY: By the contract.
+/// As [`refusal`].
+pub(super) unsafe fn has_room(queue: &Queue, flush: bool, _: Stopped<'_>) -> bool {
+    // SAFETY: The port is there as for `refusal()`; words of it are read.
     unsafe { bindings::crash_helper_ata_has_room(queue.as_ptr(), flush) }
 }
 
@@ -66,9 +72,9 @@ pub(super) unsafe fn has_room(queue: &Queue, flush: bool) -> bool {
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn has_commands(queue: &Queue) -> bool {
-    // SAFETY: By the contract.
+/// As [`refusal`].
+pub(super) unsafe fn has_commands(queue: &Queue, _: Stopped<'_>) -> bool {
+    // SAFETY: The port is there as for `refusal()`; a word of it is read.
     unsafe { bindings::crash_helper_ata_has_commands(queue.as_ptr()) }
 }
 
@@ -76,9 +82,9 @@ pub(super) unsafe fn has_commands(queue: &Queue) -> bool {
 ///
 /// # Safety
 ///
-/// See [the module](self).
-pub(super) unsafe fn is_locked(queue: &Queue) -> bool {
-    // SAFETY: By the contract.
+/// As [`refusal`].
+pub(super) unsafe fn is_locked(queue: &Queue, _: Stopped<'_>) -> bool {
+    // SAFETY: The port is there as for `refusal()`, and with it its lock, which is only looked at.
     unsafe { bindings::crash_helper_ata_is_locked(queue.as_ptr()) }
 }
 
@@ -87,8 +93,9 @@ pub(super) unsafe fn is_locked(queue: &Queue) -> bool {
 ///
 /// # Safety
 ///
-/// See [the module](self); the lock is not held.
-pub(super) unsafe fn prepare(queue: &Queue) {
-    // SAFETY: By the contract, in panic context: nobody else changes what the lock protects.
+/// As [`refusal`], and the lock was seen not to be held.
+pub(super) unsafe fn prepare(queue: &Queue, _: Stopped<'_>) {
+    // SAFETY: The port is there as for `refusal()`. What its lock protects is whole, for nobody was
+    // stopped with it, and nobody else changes it any more.
     unsafe { bindings::crash_helper_ata_prepare_at_panic(queue.as_ptr()) };
 }

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reading a request queue in panic context.
+//! Reading a request queue.
 //!
 //! C headers: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h),
 //! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 //!
-//! Everything here reads, without locks, what only other CPUs change; these are stopped. Each
-//! function whose name does not say otherwise is for panic context.
+//! Hardware queues come and go when the driver changes their number, and what is below a queue goes
+//! with its device. So one looks at either in two situations only: with the queue [in use](InUse),
+//! which both have to wait for; or with a [`Stopped`], when nobody is left who could do either.
 
 use super::vectors::Vector;
-use crate::bindings;
-use core::ptr::{self, NonNull};
-
-/// What `panic()` and the notifier list add to the count of reasons not to preempt.
-const PANIC_DEPTH: i32 = 1 + cfg!(not(CONFIG_PREEMPT_RCU)) as i32;
+use crate::{bindings, Stopped};
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+use vfs::{block::BlockDevice, scope::NoIo};
 
 /// The request queue of a disk that is held open.
 ///
 /// # Invariants
 ///
-/// `raw` is a queue for requests (blk-mq), of a disk that is open as long as this is used, with a
-/// `poll` function if [`Self::has_poll`] said so.
+/// `raw` is the queue of a disk that is open, and so in memory, as long as this is there.
 pub(super) struct Queue {
     raw: NonNull<bindings::request_queue>,
 }
@@ -29,163 +30,250 @@ pub(super) struct Queue {
 ///
 /// # Invariants
 ///
-/// `raw` is a hardware queue of a [`Queue`] that is in use.
+/// `raw` is a hardware queue of a [`Queue`] for requests, and stays one for `'a`: because the queue
+/// is in use, or because the machine has stopped.
 #[derive(Clone, Copy)]
-pub(super) struct HwQueue {
+pub(super) struct HwQueue<'a> {
     raw: NonNull<bindings::blk_mq_hw_ctx>,
+    queue: PhantomData<&'a Queue>,
+}
+
+/// The queue is in use: neither can the disk be taken away from its driver, nor the driver from what
+/// is above it, nor the number of hardware queues be changed. All of these wait for whoever uses the
+/// queue, and so this must not be held for long, and nothing be waited for that needs them done.
+///
+/// # Invariants
+///
+/// One count of `queue`'s `q_usage_counter` is ours. It was taken while the counter was live and the
+/// disk was there.
+pub(super) struct InUse<'a> {
+    queue: &'a Queue,
+    device: &'a BlockDevice,
+    // Whoever froze the queue waits for us: memory that only I/O on it frees must not be waited for.
+    _no_io: NoIo,
 }
 
 impl Queue {
+    /// The queue of `device`; none if there is none.
+    ///
     /// # Safety
     ///
-    /// `raw` is the queue of a disk that is open until the value is gone.
-    pub(super) unsafe fn new(raw: NonNull<bindings::request_queue>) -> Self {
-        Self { raw }
+    /// A handle on the device is open until the value is gone.
+    pub(super) unsafe fn of(device: &BlockDevice) -> Option<Self> {
+        // SAFETY: An open device has a disk, and that a queue.
+        let raw = unsafe { bindings::crash_helper_bdev_queue(device.as_ptr()) };
+        // INVARIANT: The contract says the same.
+        NonNull::new(raw).map(|raw| Self { raw })
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::request_queue {
         self.raw.as_ptr()
     }
 
-    /// Any context.
+    /// Whether it is for requests; any context.
     pub(super) fn is_mq(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: The open disk keeps the queue in memory. The pointer is set before the disk can be
+        // opened, and does not change.
         unsafe { !(*self.as_ptr()).mq_ops.is_null() }
     }
 
-    /// Any context.
+    /// Whether the driver has a `poll` function; any context.
     pub(super) fn has_poll(&self) -> bool {
-        // SAFETY: By the type invariant; the table is constant.
+        // SAFETY: As for `is_mq()`; the table is a constant of the driver's, whose module the open disk
+        // keeps.
         unsafe { self.is_mq() && (*(*self.as_ptr()).mq_ops).poll.is_some() }
     }
 
-    /// Does something while the driver keeps what is below the queue; none if it is going. Process
-    /// context.
-    pub(super) fn while_alive<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        // SAFETY: By the type invariant.
-        if !unsafe { bindings::crash_helper_queue_enter(self.as_ptr()) } {
-            return None;
-        }
-        let done = f();
-        // SAFETY: It was entered above.
-        unsafe { bindings::crash_helper_queue_exit(self.as_ptr()) };
-        Some(done)
+    /// Uses the queue, which is `device`'s; none if the device is going. Sleeps, up to a second while
+    /// the queue is frozen.
+    pub(super) fn enter<'a>(&'a self, device: &'a BlockDevice) -> Option<InUse<'a>> {
+        let no_io = NoIo::enter();
+        // SAFETY: Queue and disk are in memory: both belong to open devices. What is taken is given back
+        // by `InUse`.
+        let entered = unsafe { bindings::crash_helper_queue_enter(self.as_ptr(), device.as_ptr()) };
+        // INVARIANT: The helper has taken the count from a live counter, and then found the disk not
+        // marked dead.
+        entered.then_some(InUse {
+            queue: self,
+            device,
+            _no_io: no_io,
+        })
     }
 
     /// Whether new requests are refused: it is frozen, or the device is gone.
-    pub(super) fn is_going(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::crash_helper_queue_is_going(self.as_ptr()) }
+    pub(super) fn is_going(&self, device: &BlockDevice, _: Stopped<'_>) -> bool {
+        // SAFETY: Queue and disk are in memory, for both devices are open. Flags and counters are read,
+        // which nobody changes any more.
+        unsafe { bindings::crash_helper_queue_is_going(self.as_ptr(), device.as_ptr()) }
     }
 
     /// Whether nothing is in flight and nothing can be, so that the driver may have taken down what
     /// its functions use.
-    pub(super) fn is_unused(&self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn is_unused(&self, _: Stopped<'_>) -> bool {
+        // SAFETY: The queue is in memory. Who would free the counter's data is stopped.
         unsafe { bindings::crash_helper_queue_is_unused(self.as_ptr()) }
     }
 
     /// Whether the driver has asked to be left alone, because of a reset for example.
-    pub(super) fn is_quiesced(&self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn is_quiesced(&self, _: Stopped<'_>) -> bool {
+        // SAFETY: The queue is in memory; a flag of it is read.
         unsafe { bindings::crash_helper_queue_is_quiesced(self.as_ptr()) }
     }
 
     /// Has the requests in flight completed where they are found, whoever they belong to.
-    pub(super) fn complete_here(&self) {
-        // SAFETY: By the type invariant. Walks the tags without a lock and sets a flag in requests,
-        // whose owners are stopped.
+    ///
+    /// # Safety
+    ///
+    /// The queue is for requests and was seen not to be unused, so that its tags are there.
+    pub(super) unsafe fn complete_here(&self, _: Stopped<'_>) {
+        // SAFETY: The tags are there by the contract. They are walked without a lock, and a flag is set
+        // in requests whose owners are stopped.
         unsafe { bindings::crash_helper_queue_complete_here(self.as_ptr()) };
     }
 
     /// Whether the driver has been given a request of any hardware queue that has not completed.
-    pub(super) fn has_requests_in_driver(&self) -> bool {
-        // SAFETY: By the type invariant.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::complete_here`].
+    pub(super) unsafe fn has_requests_in_driver(&self, _: Stopped<'_>) -> bool {
+        // SAFETY: The tags are there by the contract; states of requests are read, which change no more
+        // but by ourselves.
         unsafe { bindings::crash_helper_queue_has_requests_in_driver(self.as_ptr(), ptr::null()) }
     }
 
     /// Keeps starting a request from reading the clock and arming the timer.
-    pub(super) fn prepare(&self) {
-        // SAFETY: By the type invariant, in panic context: nobody else changes flags or timer.
+    pub(super) fn prepare(&self, _: Stopped<'_>) {
+        // SAFETY: The queue is in memory. Its flags and its timer are changed by nobody else any more,
+        // nor does a timer run.
         unsafe { bindings::crash_helper_queue_prepare_at_panic(self.as_ptr()) };
     }
 
-    /// The hardware queues that serve any CPU. In process context those that there are now.
-    pub(super) fn hw_queues(&self) -> impl Iterator<Item = HwQueue> + '_ {
-        // SAFETY: By the type invariant.
+    /// The hardware queues that serve any CPU.
+    ///
+    /// # Safety
+    ///
+    /// The queue is for requests, and was seen not to be unused or not to be going.
+    pub(super) unsafe fn hw_queues(&self, _: Stopped<'_>) -> impl Iterator<Item = HwQueue<'_>> {
+        // SAFETY: Who would change their number has to freeze the queue before, and to wait until it is
+        // unused. Our contract says that nobody has come so far, and nobody goes on from here.
+        unsafe { self.steady_hw_queues() }
+    }
+
+    /// Where a polled request from this CPU goes.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::hw_queues`].
+    pub(super) unsafe fn polled(&self, _: Stopped<'_>) -> Option<HwQueue<'_>> {
+        // SAFETY: The tags, which map CPUs to hardware queues, are there by our contract. These are as
+        // the map says, for nobody is changing their number: as in `hw_queues()`.
+        let raw = unsafe { bindings::crash_helper_queue_polled_hctx(self.as_ptr()) };
+        // INVARIANT: One of this queue's, and the machine has stopped.
+        Some(HwQueue {
+            raw: NonNull::new(raw)?,
+            queue: PhantomData,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// The queue is for requests. Nobody changes the number of hardware queues while it is borrowed.
+    unsafe fn steady_hw_queues(&self) -> impl Iterator<Item = HwQueue<'_>> {
+        // SAFETY: The queue is in memory, and by the contract nobody writes to the number.
         let count = unsafe { (*self.as_ptr()).nr_hw_queues };
         (0..count).filter_map(|n| {
-            // SAFETY: `n` is below the number of hardware queues.
+            // SAFETY: `n` is below the number of hardware queues, so that it is in the table.
             let raw = unsafe { bindings::crash_helper_queue_hctx(self.as_ptr(), n) };
-            // INVARIANT: By the call.
+            // INVARIANT: One of this queue's; by the contract it stays that.
             let queue = HwQueue {
                 raw: NonNull::new(raw)?,
+                queue: PhantomData,
             };
             (queue.cpus() != 0).then_some(queue)
         })
     }
+}
 
-    /// Where a polled request from this CPU goes; any context.
-    pub(super) fn polled(&self) -> Option<HwQueue> {
-        // SAFETY: By the type invariant; it is a queue for requests.
-        let raw = unsafe { bindings::crash_helper_queue_polled_hctx(self.as_ptr()) };
-        // INVARIANT: By the call.
-        Some(HwQueue {
-            raw: NonNull::new(raw)?,
-        })
+impl InUse<'_> {
+    /// The queue.
+    pub(super) fn queue(&self) -> &Queue {
+        self.queue
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &BlockDevice {
+        self.device
+    }
+
+    /// The hardware queues that serve any CPU, of a queue for requests.
+    pub(super) fn hw_queues(&self) -> impl Iterator<Item = HwQueue<'_>> {
+        // A queue for bios has none: its number of them is zero.
+        // SAFETY: Who changes their number freezes the queue before, and waits until nobody uses it.
+        unsafe { self.queue.steady_hw_queues() }
     }
 }
 
-impl HwQueue {
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        // SAFETY: One count is ours, and given back once.
+        unsafe { bindings::crash_helper_queue_exit(self.queue.as_ptr()) };
+    }
+}
+
+impl<'a> HwQueue<'a> {
     pub(super) fn as_ptr(self) -> *mut bindings::blk_mq_hw_ctx {
         self.raw.as_ptr()
     }
 
-    /// How many CPUs submit to it; any context.
+    /// How many CPUs submit to it.
     pub(super) fn cpus(self) -> u16 {
-        // SAFETY: By the type invariant.
+        // SAFETY: It stays for `'a`, and its CPUs with it: they are mapped anew only with its queue
+        // frozen and unused.
         unsafe { (*self.as_ptr()).nr_ctx }
     }
 
-    /// Whether it has no interrupt; any context.
+    /// Whether it has no interrupt.
     pub(super) fn is_polled(self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: It stays for `'a`; the type is set when CPUs are mapped to it, as their number is.
         unsafe { u32::from((*self.as_ptr()).type_) == bindings::hctx_type_HCTX_TYPE_POLL }
     }
 
     /// Whether the driver wants no more requests until some have completed.
-    pub(super) fn is_stopped(self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn is_stopped(self, _: Stopped<'_>) -> bool {
+        // SAFETY: It stays for `'a`; a bit of its state is read.
         unsafe { bindings::crash_helper_hctx_is_stopped(self.as_ptr()) }
     }
 
     /// Whether its first request would take the lock of tags that several disks share.
-    pub(super) fn is_newly_shared(self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn is_newly_shared(self, _: Stopped<'_>) -> bool {
+        // SAFETY: It stays for `'a`; flags and a bit of its state are read.
         unsafe { bindings::crash_helper_hctx_is_newly_shared(self.as_ptr()) }
     }
 
     /// Whether anybody holds a request of it, also one that was not submitted.
-    pub(super) fn has_requests(self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn has_requests(self, _: Stopped<'_>) -> bool {
+        // SAFETY: It stays for `'a`, and nobody is left who could replace its tags. Their bitmap is read
+        // without a lock.
         unsafe { bindings::crash_helper_hctx_has_requests(self.as_ptr()) }
     }
 
     /// Whether the driver has been given a request of it that has not completed: who gave it may be
     /// in the driver still, with its lock.
-    pub(super) fn has_requests_in_driver(self) -> bool {
-        // SAFETY: By the type invariant.
+    pub(super) fn has_requests_in_driver(self, _: Stopped<'_>) -> bool {
+        // SAFETY: It stays for `'a`, and so does the queue that it names, with its tags; states of
+        // requests are read, which change no more but by ourselves.
         unsafe {
             let queue = (*self.as_ptr()).queue;
             bindings::crash_helper_queue_has_requests_in_driver(queue, self.as_ptr())
         }
     }
 
-    /// The interrupt whose handler gets this queue's own data; any context.
+    /// The interrupt whose handler gets this queue's own data.
     ///
     /// NVMe: `queue_request_irq()` and `nvme_init_hctx()` both give the `nvme_queue`.
     pub(super) fn vector(self, vectors: &[Vector]) -> Option<&Vector> {
-        // SAFETY: By the type invariant.
+        // SAFETY: It stays for `'a`; the driver has set its data when it was made. They are compared only.
         let data = unsafe { (*self.as_ptr()).driver_data };
         vectors
             .iter()
@@ -198,71 +286,9 @@ impl HwQueue {
     ///
     /// The driver has a `poll` function, and may be called: the queue is not unused, and the locks
     /// that `poll` takes are not held for ever.
-    pub(super) unsafe fn poll(self) {
-        // SAFETY: By the contract.
+    pub(super) unsafe fn poll(self, _: Stopped<'_>) {
+        // SAFETY: It stays for `'a`. That the driver has the function, has not taken down what it uses,
+        // and will get its locks is our contract.
         unsafe { bindings::crash_helper_mq_poll(self.as_ptr()) };
-    }
-}
-
-/// Where the panic came from, as far as locks are concerned.
-///
-/// A spinlock that is held counts as a reason not to preempt, so that with no more of these than
-/// `panic()` adds, this CPU holds none. With more it may hold one of the driver's:
-///
-/// - an irq-safe one: a task that submits, or polls. An interrupt cannot have come between, and holds one
-///   itself only in the device's own handler, which is then in progress;
-/// - a plain one: a task that submits, be it interrupted or not; or a softirq.
-pub(super) struct Place {
-    /// Why every lock may be held, if so, as a word for panic lines: `nmi`, by what it came between;
-    /// `nmi-stop`, by a CPU that was stopped by an NMI. The kernel does that if
-    /// `crash_kexec_post_notifiers` is set, and those CPUs are still marked online, as CPUs are that
-    /// could not be stopped.
-    pub(super) any_lock: Option<&'static str>,
-    locked: bool,
-    interrupt: bool,
-    softirq: bool,
-    submits: bool,
-}
-
-impl Place {
-    /// This one.
-    pub(super) fn current() -> Self {
-        // SAFETY: Reads of this CPU's state and the current task's.
-        unsafe {
-            // The idle task is never preempted: it has a depth of one of its own.
-            let idle = i32::from(bindings::crash_helper_current_pid() == 0);
-            let depth = bindings::crash_helper_preempt_depth().wrapping_sub(idle);
-            let softirq = bindings::crash_helper_in_softirq();
-            let any_lock = if bindings::crash_helper_in_nmi() {
-                Some("nmi")
-            } else if bindings::crash_helper_cpus_online() > 1 {
-                Some("nmi-stop")
-            } else {
-                None
-            };
-            Self {
-                any_lock,
-                locked: !(0..=PANIC_DEPTH).contains(&depth),
-                interrupt: softirq || bindings::crash_helper_in_hardirq(),
-                softirq,
-                submits: bindings::crash_helper_current_does_io(),
-            }
-        }
-    }
-
-    /// Whether a task has called `panic()` with any spinlock held.
-    pub(super) fn task_holds_lock(&self) -> bool {
-        self.locked && !self.interrupt
-    }
-
-    /// Whether this CPU, if it does not poll, may hold an irq-safe lock of a driver whose interrupt handlers are `known`
-    /// not to be in progress.
-    pub(super) fn may_hold_irqsafe(&self, known: bool) -> bool {
-        self.locked && if self.interrupt { !known } else { self.submits }
-    }
-
-    /// Whether this CPU may hold a plain lock of a driver.
-    pub(super) fn may_hold_plain(&self) -> bool {
-        self.locked && (self.submits || self.softirq)
     }
 }

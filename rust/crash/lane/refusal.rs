@@ -4,20 +4,22 @@
 
 use super::{
     ata,
+    entered::Entered,
     flight::{Flight, Phase},
-    queue::{HwQueue, Place},
+    place::Place,
+    queue::HwQueue,
     scsi,
     vectors::Call,
-    Mode, Shared, Way,
+    way::{Mode, Reason, Way},
 };
 
-pub(super) const QUEUE_SHARED: &str = "queue-shared";
+const QUEUE_SHARED: &str = Reason::QueueShared.name();
 const IN_BLOCK_LAYER: &str = "in-block-layer";
 
-impl Shared {
+impl Entered<'_> {
     /// Why the interrupt of `hw` cannot be called now, if it cannot.
-    fn vector_refusal(&self, hw: HwQueue) -> Option<&'static str> {
-        match hw.vector(&self.vectors).map(|v| v.state()) {
+    fn vector_refusal(&self, hw: HwQueue<'_>) -> Option<&'static str> {
+        match hw.vector(&self.vectors).map(|v| v.state(self.stopped)) {
             Some(Call::Called) => None,
             Some(Call::InProgress) => Some("in-progress"),
             Some(Call::Changed) | None => Some("vectors"),
@@ -29,7 +31,7 @@ impl Shared {
     pub(super) fn vectors_refusal(&self) -> Option<&'static str> {
         let mut changed = false;
         for vector in &self.vectors {
-            match vector.state() {
+            match vector.state(self.stopped) {
                 Call::InProgress => return Some("in-progress"),
                 Call::Changed => changed = true,
                 Call::Called => {}
@@ -39,9 +41,18 @@ impl Shared {
     }
 
     /// Why an AHCI port is to be left alone, if so. Its lock is seen, not guessed at.
-    pub(super) fn port_refusal(&self) -> Option<&'static str> {
-        // SAFETY: For the way Ahci only: the disk's driver is sd, and its port ahci's.
-        let (refusal, locked) = unsafe { (ata::refusal(&self.queue), ata::is_locked(&self.queue)) };
+    ///
+    /// # Safety
+    ///
+    /// As [`ata::refusal`].
+    pub(super) unsafe fn port_refusal(&self) -> Option<&'static str> {
+        // SAFETY: Their contract is ours.
+        let (refusal, locked) = unsafe {
+            (
+                ata::refusal(&self.queue, self.stopped),
+                ata::is_locked(&self.queue, self.stopped),
+            )
+        };
         refusal
             .or_else(|| self.vectors_refusal())
             .or(locked.then_some(IN_BLOCK_LAYER))
@@ -55,34 +66,39 @@ impl Shared {
         if flight.phase == Phase::Dead {
             return Some("deadline");
         }
-        if self.queue.is_going() {
+        let stopped = self.stopped;
+        if self.queue.is_going(&self.device, stopped) {
             return Some("queue-frozen");
         }
-        if self.queue.is_quiesced() {
+        if self.queue.is_quiesced(stopped) {
             return Some("queue-quiesced");
         }
-        let Some(hw) = self.queue.polled() else {
+        // SAFETY: There is a way, so it is a queue for requests; it is not going, as was just seen.
+        let Some(hw) = (unsafe { self.queue.polled(stopped) }) else {
             return Some(QUEUE_SHARED);
         };
-        if hw.is_stopped() {
+        if hw.is_stopped(stopped) {
             return Some("queue-stopped");
         }
         let refusal = match self.writes {
             Way::NvmeReap => self.vector_refusal(hw),
             Way::VirtioShared => self.vectors_refusal(),
             Way::VirtioScsi => {
-                // SAFETY: The way says that the disk's driver is sd.
-                let refusal = unsafe { scsi::refusal(&self.queue) };
+                // SAFETY: The way says that the disk's driver is sd; its queue is not going.
+                let refusal = unsafe { scsi::refusal(&self.queue, stopped) };
                 refusal.or_else(|| self.vectors_refusal())
             }
             Way::Ahci => {
-                // SAFETY: The way says that the disk's driver is sd, and its port ahci's.
-                let refusal = unsafe { scsi::refusal(&self.queue) };
-                // SAFETY: As above.
-                let room = unsafe { ata::has_room(&self.queue, false) };
-                refusal
-                    .or_else(|| self.port_refusal())
-                    .or((!room).then_some("queue-stopped"))
+                // SAFETY: The way says that the disk's driver is sd, on a port of ahci; its queue is not
+                // going.
+                let (refusal, port, room) = unsafe {
+                    (
+                        scsi::refusal(&self.queue, stopped),
+                        self.port_refusal(),
+                        ata::has_room(&self.queue, false, stopped),
+                    )
+                };
+                refusal.or(port).or((!room).then_some("queue-stopped"))
             }
             Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some(QUEUE_SHARED),
             _ => None,
@@ -90,7 +106,8 @@ impl Shared {
         if refusal.is_some() || flight.granted || self.mode == Mode::Force {
             return refusal;
         }
-        let refusal = self.class_refusal(hw);
+        // SAFETY: There is a way, so it is a queue for requests; it is not going, as was seen above.
+        let refusal = unsafe { self.class_refusal(hw) };
         flight.granted = refusal.is_none();
         refusal
     }
@@ -99,50 +116,73 @@ impl Shared {
     /// complete.
     pub(super) fn is_blocked(&self) -> bool {
         match self.writes {
-            _ if self.queue.is_unused() => false,
+            _ if self.queue.is_unused(self.stopped) => false,
             Way::NvmeReap => {
-                let own = self.queue.polled();
-                own.is_some_and(|hw| hw.has_requests_in_driver())
+                // SAFETY: There is a way, so it is a queue for requests, and it is not unused.
+                let own = unsafe { self.queue.polled(self.stopped) };
+                own.is_some_and(|hw| hw.has_requests_in_driver(self.stopped))
             }
-            // SAFETY: The way says that the disk is on a port of ahci.
-            Way::Ahci => unsafe { !ata::has_room(&self.queue, false) },
+            // SAFETY: The way says that the disk is on a port of ahci; its queue is not unused.
+            Way::Ahci => unsafe { !ata::has_room(&self.queue, false, self.stopped) },
             _ => false,
         }
     }
 
+    /// Whether any hardware queue is so.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
+    unsafe fn any_queue(&self, f: impl FnMut(HwQueue<'_>) -> bool) -> bool {
+        // SAFETY: Its contract is ours.
+        unsafe { self.queue.hw_queues(self.stopped) }.any(f)
+    }
+
     /// Whether this CPU may hold an irq-safe lock of the driver's.
-    pub(super) fn may_hold_irqsafe(&self, place: &Place) -> bool {
+    ///
+    /// # Safety
+    ///
+    /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
+    pub(super) unsafe fn may_hold_irqsafe(&self, place: &Place) -> bool {
         // A task that polls completes requests with its queue's lock held, and nothing marks it; nor
         // the thread of an interrupt, which is what the handlers may be that were not found.
         let known = !self.vectors.is_empty();
-        let polls = |hw: HwQueue| hw.is_polled() && hw.has_requests();
+        let polls = |hw: HwQueue<'_>| hw.is_polled() && hw.has_requests(self.stopped);
         place.may_hold_irqsafe(known)
-            || place.task_holds_lock() && (!known || self.queue.hw_queues().any(polls))
+            // SAFETY: The contract of `any_queue` is ours.
+            || place.task_holds_lock() && (!known || unsafe { self.any_queue(polls) })
     }
 
     /// The classes of [the module](super).
-    fn class_refusal(&self, hw: HwQueue) -> Option<&'static str> {
-        let place = Place::current();
+    ///
+    /// # Safety
+    ///
+    /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
+    unsafe fn class_refusal(&self, hw: HwQueue<'_>) -> Option<&'static str> {
+        let stopped = self.stopped;
+        let place = Place::current(stopped);
         match self.writes {
-            Way::NvmePoll if hw.has_requests() => Some(QUEUE_SHARED),
+            Way::NvmePoll if hw.has_requests(stopped) => Some(QUEUE_SHARED),
             Way::VirtioPoll | Way::NvmePoll if place.any_lock.is_some() => {
                 let quiet = !self.takes_locks
-                    && !hw.is_newly_shared()
-                    && !hw.has_requests()
-                    && !self.queue.hw_queues().any(|hw| hw.is_stopped());
+                    && !hw.is_newly_shared(stopped)
+                    && !hw.has_requests(stopped)
+                    // SAFETY: The contract of `any_queue` is ours.
+                    && !unsafe { self.any_queue(|hw| hw.is_stopped(stopped)) };
                 place.any_lock.filter(|_| !quiet)
             }
             // Its lock is that of those who poll, and of nobody else.
             Way::VirtioPoll => {
-                (place.task_holds_lock() && hw.has_requests()).then_some(IN_BLOCK_LAYER)
+                (place.task_holds_lock() && hw.has_requests(stopped)).then_some(IN_BLOCK_LAYER)
             }
             Way::NvmePoll => None,
             _ if place.any_lock.is_some() => place.any_lock,
             Way::VirtioShared | Way::VirtioScsi | Way::Ahci => {
-                self.may_hold_irqsafe(&place).then_some(IN_BLOCK_LAYER)
+                // SAFETY: Its contract is ours.
+                unsafe { self.may_hold_irqsafe(&place) }.then_some(IN_BLOCK_LAYER)
             }
             _ if place.may_hold_plain() => Some(IN_BLOCK_LAYER),
-            _ if hw.cpus() != 1 || hw.has_requests_in_driver() => Some(QUEUE_SHARED),
+            _ if hw.cpus() != 1 || hw.has_requests_in_driver(stopped) => Some(QUEUE_SHARED),
             _ => None,
         }
     }

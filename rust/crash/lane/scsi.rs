@@ -14,10 +14,12 @@
 //! a token in a bitmap as large as the device's queue is deep and is taken anew for each command.
 //! A command that is turned down has given its budget back, too.
 //!
-//! Each function is for panic context unless it says otherwise.
+//! SCSI's device and host are there as long as the queue is not dying: at a panic that is seen once, in
+//! [`Queue::is_unused`] or [`Queue::is_going`], and nobody is left who could take them down; in process
+//! context the queue is in use.
 
-use super::queue::Queue;
-use crate::bindings;
+use super::queue::{InUse, Queue};
+use crate::{bindings, Stopped};
 
 /// How often a command is sent that the device answers with something else.
 pub(super) const TRIES: u8 = 4;
@@ -35,20 +37,22 @@ pub(super) enum Outcome {
 
 /// # Safety
 ///
-/// The queue is that of a disk of SCSI's `sd`.
+/// The queue is that of a disk of SCSI's `sd`, whose device nobody takes away meanwhile.
 unsafe fn state(queue: &Queue) -> bindings::crash_scsi_state {
-    // SAFETY: By the contract; the open disk keeps its SCSI device and host.
+    // SAFETY: The data of the queue of `sd`'s disk is a SCSI device, which keeps its target and host. What
+    // is read are words of theirs.
     unsafe { bindings::crash_helper_scsi_state(queue.as_ptr()) }
 }
 
-/// Whether commands to the device take the way that was proven; any context.
+/// Whether commands to the device take the way that was proven.
 ///
 /// # Safety
 ///
 /// The queue is that of a disk of SCSI's `sd`.
-pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
-    // SAFETY: By the contract.
-    let state = unsafe { state(queue) };
+pub(super) unsafe fn is_plain(queue: &InUse<'_>) -> bool {
+    // SAFETY: Whose disk it is says our contract; who takes the device away waits until the queue is
+    // not in use.
+    let state = unsafe { state(queue.queue()) };
     state != bindings::crash_scsi_state_CRASH_SCSI_NOT_PLAIN
 }
 
@@ -56,9 +60,9 @@ pub(super) unsafe fn is_plain(queue: &Queue) -> bool {
 ///
 /// # Safety
 ///
-/// As [`is_plain`].
-pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
-    // SAFETY: By the contract.
+/// The queue is that of a disk of SCSI's `sd`, and was seen not to be unused or not to be going.
+pub(super) unsafe fn refusal(queue: &Queue, _: Stopped<'_>) -> Option<&'static str> {
+    // SAFETY: The device was not taken away, by the contract, and nobody is left who could do that.
     match unsafe { state(queue) } {
         bindings::crash_scsi_state_CRASH_SCSI_READY => None,
         bindings::crash_scsi_state_CRASH_SCSI_RECOVERY => Some("recovery"),
@@ -74,9 +78,9 @@ pub(super) unsafe fn refusal(queue: &Queue) -> Option<&'static str> {
 ///
 /// # Safety
 ///
-/// As [`is_plain`].
-pub(super) unsafe fn may_collect(queue: &Queue) -> bool {
-    // SAFETY: By the contract.
+/// As [`refusal`].
+pub(super) unsafe fn may_collect(queue: &Queue, _: Stopped<'_>) -> bool {
+    // SAFETY: The device was not taken away, by the contract, and nobody is left who could do that.
     let state = unsafe { state(queue) };
     matches!(
         state,
@@ -90,9 +94,9 @@ pub(super) unsafe fn may_collect(queue: &Queue) -> bool {
 ///
 /// # Safety
 ///
-/// As [`is_plain`].
-pub(super) unsafe fn prepare(queue: &Queue) {
-    // SAFETY: By the contract, in panic context: nobody else changes these fields.
+/// As [`refusal`].
+pub(super) unsafe fn prepare(queue: &Queue, _: Stopped<'_>) {
+    // SAFETY: The device is there as for `refusal()`; nobody else changes the fields that this does.
     unsafe { bindings::crash_helper_scsi_prepare_at_panic(queue.as_ptr()) };
 }
 
@@ -100,12 +104,17 @@ pub(super) unsafe fn prepare(queue: &Queue) {
 ///
 /// # Safety
 ///
-/// As [`is_plain`]; `rq` is a request of the queue, ours, and not in the driver.
-pub(super) unsafe fn take_budget(queue: &Queue, rq: *mut bindings::request) -> bool {
-    // SAFETY: By the contract. A budget is free, for `refusal` says that there are fewer in use than
-    // the device's queue is deep, and nobody else takes any: so this takes no more than a bit.
+/// As [`refusal`]; `rq` is a request of the queue, ours, and not in the driver.
+pub(super) unsafe fn take_budget(
+    queue: &Queue,
+    rq: *mut bindings::request,
+    stopped: Stopped<'_>,
+) -> bool {
+    // SAFETY: The device is there as for `refusal()`, and the request ours. A budget is free, for
+    // `refusal` says that there are fewer in use than the device's queue is deep, and nobody else takes
+    // any: so this takes no more than a bit.
     unsafe {
-        if refusal(queue).is_some() {
+        if refusal(queue, stopped).is_some() {
             return false;
         }
         let token = bindings::crash_helper_mq_get_budget(queue.as_ptr());
@@ -121,9 +130,10 @@ pub(super) unsafe fn take_budget(queue: &Queue, rq: *mut bindings::request) -> b
 ///
 /// # Safety
 ///
-/// As [`take_budget`].
+/// `rq` is a request of the queue of a disk of `sd`, ours, and not in the driver.
 pub(super) unsafe fn fill(rq: *mut bindings::request) {
-    // SAFETY: By the contract.
+    // SAFETY: A SCSI command lies behind a request of such a queue. Both are ours, and nobody else uses
+    // them.
     unsafe { bindings::crash_helper_scsi_fill(rq) };
 }
 
@@ -131,9 +141,10 @@ pub(super) unsafe fn fill(rq: *mut bindings::request) {
 ///
 /// # Safety
 ///
-/// As [`take_budget`], and the request has ended.
+/// As [`fill`], and the request has ended since.
 pub(super) unsafe fn outcome(rq: *mut bindings::request) -> Outcome {
-    // SAFETY: By the contract: the command is as SCSI left it, for the request was not freed.
+    // SAFETY: The command behind the request is as SCSI left it, for our `end_io` keeps the request
+    // from being freed.
     match unsafe { bindings::crash_helper_scsi_outcome(rq) } {
         bindings::crash_scsi_outcome_CRASH_SCSI_DONE => Outcome::Done,
         bindings::crash_scsi_outcome_CRASH_SCSI_AGAIN => Outcome::Again,

@@ -31,6 +31,32 @@ impl Area {
     }
 }
 
+/// One operation; sectors of 512 bytes of the device that the lane was made for, `at` and `len`
+/// bytes of its buffer.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// From the device into the buffer.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where in the buffer.
+        at: usize,
+        /// How much; whole blocks of the device.
+        len: usize,
+    },
+    /// From the buffer to the device.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where in the buffer.
+        at: usize,
+        /// How much; whole blocks of the device.
+        len: usize,
+    },
+    /// What was written is durable afterwards.
+    Flush,
+}
+
 /// One part of the buffer and where it belongs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {

@@ -9,7 +9,8 @@
 //! mount may be wrong later: each handler is looked up again before each call, and has to be the
 //! one that was found.
 
-use crate::bindings;
+use super::queue::InUse;
+use crate::{bindings, Stopped};
 use core::{ffi::c_void, mem::MaybeUninit};
 use kernel::prelude::*;
 
@@ -40,21 +41,18 @@ impl Vector {
     }
 
     /// Whether the handler may be called now; the same as [`Self::call`] without calling it.
-    ///
-    /// Context: panic context.
-    pub(super) fn state(&self) -> Call {
+    pub(super) fn state(&self, _: Stopped<'_>) -> Call {
         let mut now = MaybeUninit::<bindings::crash_irq>::uninit();
         let mut busy = false;
-        // SAFETY: Both are valid for writes. In panic context nobody changes interrupts; the lookup
-        // is a walk of a tree under RCU, and what it finds cannot be freed, because who would is
-        // stopped.
+        // SAFETY: Both are ours to write. The lookup walks a tree without a lock; what it finds is
+        // neither changed nor freed, because who would do that is stopped.
         let found = unsafe {
             bindings::crash_helper_irq_find_at_panic(self.number, now.as_mut_ptr(), &mut busy)
         };
         if !found {
             return Call::Changed;
         }
-        // SAFETY: It was found, so it was written.
+        // SAFETY: What is found is written.
         let now = unsafe { now.assume_init() };
         if now.dev_id != self.irq.dev_id
             || now.handler.map(|f| f as usize) != self.irq.handler.map(|f| f as usize)
@@ -71,47 +69,44 @@ impl Vector {
     ///
     /// # Safety
     ///
-    /// In panic context, outside of NMIs, and the driver was proven to stand it: the handler takes
-    /// no lock but irq-safe ones.
-    pub(super) unsafe fn call(&self) -> Call {
-        let state = self.state();
+    /// The driver was proven to stand it: no lock that its handler takes is held for ever.
+    pub(super) unsafe fn call(&self, stopped: Stopped<'_>) -> Call {
+        let state = self.state(stopped);
         if state != Call::Called {
             return state;
         }
-        // SAFETY: By the contract. It is registered with this `dev_id`, as `state` has just seen;
-        // interrupts are off as they are in a handler; nobody is in the middle of it.
+        // SAFETY: `state` has just seen that it is registered with this `dev_id` and that nobody is in the
+        // middle of it; interrupts are off, as they are in a handler. For its locks see our contract.
         unsafe { bindings::crash_helper_irq_call(&self.irq, self.number) };
         Call::Called
     }
 }
 
-/// The interrupts of the PCI function that `bdev` sits on, those with one handler each; none if it
-/// sits on none.
+/// The interrupts of the PCI function that the device sits on, those with one handler each; none if it
+/// sits on none. Process context.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-///
-/// # Safety
-///
-/// `bdev` is open. Process context.
-pub(super) unsafe fn of(bdev: *mut bindings::block_device) -> Result<KVec<Vector>> {
+pub(super) fn of(used: &InUse<'_>) -> Result<KVec<Vector>> {
     let mut vectors = KVec::new();
-    // SAFETY: By the contract; the open device keeps those above it.
-    let pci = unsafe { bindings::crash_helper_bdev_pci(bdev) };
+    // SAFETY: The disk is open. Its queue is in use, so that its driver is not past removing it: the
+    // devices above are all there.
+    let pci = unsafe { bindings::crash_helper_bdev_pci(used.device().as_ptr()) };
     if pci.is_null() {
         return Ok(vectors);
     }
     for n in 0..MAX_VECTORS {
-        // SAFETY: As above.
+        // SAFETY: The function stays while the queue is in use, as above; its vectors are looked up under
+        // a lock of its own.
         let number = unsafe { bindings::pci_irq_vector(pci, n) };
         let Ok(number) = u32::try_from(number) else {
             break;
         };
         let mut irq = MaybeUninit::<bindings::crash_irq>::uninit();
-        // SAFETY: Valid for writes.
+        // SAFETY: `irq` is ours to write. The interrupt's own lock keeps its action while it is read.
         if unsafe { bindings::crash_helper_irq_find(number, irq.as_mut_ptr()) } {
-            // SAFETY: It was found, so it was written.
+            // SAFETY: What is found is written.
             let irq = unsafe { irq.assume_init() };
             vectors.push(Vector { number, irq }, GFP_KERNEL)?;
         }

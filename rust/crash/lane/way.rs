@@ -2,6 +2,17 @@
 
 //! The ways in which a lane reaches its device, and the reasons for having none.
 
+/// How daring a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It refuses where it might hang.
+    Auto,
+    /// It refuses only what cannot work.
+    Force,
+    /// It neither collects nor writes.
+    Off,
+}
+
 /// Why there is no way, found out when the lane was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -9,7 +20,7 @@ pub enum Reason {
     Off,
     /// The device takes bios, not requests: device mapper, md, loop's like.
     NotMq,
-    /// The driver is none that was proven.
+    /// The driver is none that was proven, or the device is going.
     Driver,
     /// Zones or protection information.
     Format,
@@ -25,7 +36,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word for it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::NotMq => "not-mq",

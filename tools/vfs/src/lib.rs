@@ -6,6 +6,6 @@
 #![cfg(test)]
 
 #[path = "../../../rust/crash/lane/span.rs"]
-mod span;
+pub mod span;
 #[path = "../../../rust/crash/lane/way.rs"]
-mod way;
+pub mod way;
