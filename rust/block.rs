@@ -59,9 +59,10 @@ pub struct BlockDevice {
     observer: Option<Arc<Observer>>,
 }
 
-// SAFETY: References on files may be dropped, and bios submitted, from any thread.
+// SAFETY: A reference on a file may be dropped by any thread, and so may the observer.
 unsafe impl Send for BlockDevice {}
-// SAFETY: As above.
+// SAFETY: Any number of threads may submit bios to an open device and ask for its limits; the observer
+// may be called by any of them.
 unsafe impl Sync for BlockDevice {}
 
 impl BlockDevice {
@@ -69,9 +70,9 @@ impl BlockDevice {
     ///
     /// `file` is an open file of a block device.
     pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Self {
-        // SAFETY: By the contract it is not null and has a reference.
+        // SAFETY: An open file is not null and has a reference, its owner's, next to which we take ours.
         let file = unsafe { NonNull::new_unchecked(bindings::vfs_helper_get_file(file)) };
-        // INVARIANT: By the call.
+        // INVARIANT: The reference was taken just now.
         Self {
             file,
             observer: None,
@@ -98,10 +99,21 @@ impl BlockDevice {
         unsafe { bindings::vfs_helper_file_bdev(self.file.as_ptr()) }
     }
 
+    /// What `ask` says of the device.
+    ///
+    /// # Safety
+    ///
+    /// `ask` reads what an open device has, without waiting for anything.
+    #[inline(always)]
+    unsafe fn ask<T>(&self, ask: unsafe extern "C" fn(*mut bindings::block_device) -> T) -> T {
+        // SAFETY: The device is open as long as this handle is there.
+        unsafe { ask(self.as_ptr()) }
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_nr_bytes(self.as_ptr()) }
+        // SAFETY: A number that is read as a whole.
+        unsafe { self.ask(bindings::vfs_helper_bdev_nr_bytes) }
     }
 
     /// Size in sectors.
@@ -111,39 +123,39 @@ impl BlockDevice {
 
     /// Logical block size in bytes: what positions and lengths must be multiples of.
     pub fn logical_block_size(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_logical_block_size(self.as_ptr()) }
+        // SAFETY: A number of the queue, which the disk keeps.
+        unsafe { self.ask(bindings::vfs_helper_bdev_logical_block_size) }
     }
 
     /// Physical block size in bytes: what the device writes at once.
     pub fn physical_block_size(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_physical_block_size(self.as_ptr()) }
+        // SAFETY: A number of the queue, which the disk keeps.
+        unsafe { self.ask(bindings::vfs_helper_bdev_physical_block_size) }
     }
 
     /// Whether the device has a volatile write cache.
     pub fn has_write_cache(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_write_cache(self.as_ptr()) }
+        // SAFETY: Flags of the queue, which the disk keeps.
+        unsafe { self.ask(bindings::vfs_helper_bdev_write_cache) }
     }
 
     /// Whether the device itself can write through its cache; if not, the block layer flushes after
     /// each such write.
     pub fn has_fua(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_fua(self.as_ptr()) }
+        // SAFETY: Flags of the queue, which the disk keeps.
+        unsafe { self.ask(bindings::vfs_helper_bdev_fua) }
     }
 
     /// Whether the device takes no writes.
     pub fn is_read_only(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_read_only(self.as_ptr()) }
+        // SAFETY: Flags of the device and its disk.
+        unsafe { self.ask(bindings::vfs_helper_bdev_read_only) }
     }
 
     /// Whether the device can be told that sectors are not needed.
     pub fn supports_discard(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::vfs_helper_bdev_max_discard_sectors(self.as_ptr()) != 0 }
+        // SAFETY: A number of the queue, which the disk keeps.
+        unsafe { self.ask(bindings::vfs_helper_bdev_max_discard_sectors) != 0 }
     }
 
     /// Checks that a range is whole logical blocks of the device.
@@ -171,15 +183,18 @@ impl BlockDevice {
         if buf.is_empty() {
             return Ok(());
         }
-        let bdev = self.as_ptr();
         let opf = bindings::VFS_CONST_REQ_OP_READ
             | bindings::VFS_CONST_REQ_META
             | bindings::VFS_CONST_REQ_SYNC;
-        if request::is_dmaable(bdev, buf) {
-            pin_init::stack_pin_init!(let batch = Batch::new(bdev, self.observer()));
-            // SAFETY: `buf` is ours until `wait` has waited for the reads into it; `check` has seen
-            // the range.
-            unsafe { batch.as_ref().add(opf, sector, buf.as_mut_ptr(), buf.len()) };
+        if request::is_dmaable(self, buf) {
+            pin_init::stack_pin_init!(let batch = Batch::new(self.observer()));
+            // SAFETY: `buf` is borrowed for writing until the batch, which is dropped here, has waited for
+            // the reads into it. It was seen to fit, and its length is whole blocks: `check`.
+            unsafe {
+                batch
+                    .as_ref()
+                    .add(self, opf, sector, buf.as_mut_ptr(), buf.len())
+            };
             batch.as_mut().wait()?;
             request::read_done(buf);
             return Ok(());
@@ -218,30 +233,34 @@ impl BlockDevice {
             self.flush()?;
             flags.preflush = false;
         }
-        let bdev = self.as_ptr();
         let mut bounces = KVec::new();
         for (_, buf) in writes {
-            if !buf.is_empty() && !request::is_dmaable(bdev, buf) {
+            if !buf.is_empty() && !request::is_dmaable(self, buf) {
                 let mut bounce = Bounce::new(buf.len())?;
                 bounce.copy_from_slice(buf);
                 bounces.push(bounce, GFP_KERNEL)?;
             }
         }
         let mut bounces = bounces.iter();
-        pin_init::stack_pin_init!(let batch = Batch::new(bdev, self.observer()));
+        pin_init::stack_pin_init!(let batch = Batch::new(self.observer()));
         request::with_plug(|| -> Result {
             for (sector, buf) in writes.iter().filter(|(_, buf)| !buf.is_empty()) {
-                let data: &[u8] = if request::is_dmaable(bdev, buf) {
+                let data: &[u8] = if request::is_dmaable(self, buf) {
                     buf
                 } else {
                     bounces.next().ok_or(EIO)?
                 };
-                // SAFETY: The data is borrowed until after `wait` (or the drop of the batch, which
-                // waits as well), and a write only reads it; `check` has seen the range.
+                // SAFETY: The data is borrowed until the batch, which is dropped first, has waited for the
+                // writes, which only read it. It was seen to fit, or is a copy that does, and its length is
+                // whole blocks: `check`.
                 unsafe {
-                    batch
-                        .as_ref()
-                        .add(flags.opf(), *sector, data.as_ptr().cast_mut(), data.len())
+                    batch.as_ref().add(
+                        self,
+                        flags.opf(),
+                        *sector,
+                        data.as_ptr().cast_mut(),
+                        data.len(),
+                    )
                 };
             }
             Ok(())
@@ -255,8 +274,9 @@ impl BlockDevice {
     ///
     /// `EIO`.
     pub fn flush(&self) -> Result {
-        pin_init::stack_pin_init!(let batch = Batch::new(self.as_ptr(), self.observer()));
-        batch.as_ref().add_flush();
+        pin_init::stack_pin_init!(let batch = Batch::new(self.observer()));
+        // SAFETY: This handle is borrowed until the batch, which is dropped here, has waited.
+        unsafe { batch.as_ref().add_flush(self) };
         batch.as_mut().wait()
     }
 
@@ -271,7 +291,8 @@ impl BlockDevice {
             .and_then(|n| n.checked_mul(SECTOR_SIZE))
             .ok_or(EINVAL)?;
         self.check(sector, len)?;
-        // SAFETY: By the type invariant.
+        // SAFETY: The device is open as long as this handle is there. This waits for the bios that it
+        // submits, which have no data.
         to_result(unsafe {
             bindings::blkdev_issue_discard(
                 self.as_ptr(),
@@ -285,7 +306,7 @@ impl BlockDevice {
 
 impl Clone for BlockDevice {
     fn clone(&self) -> Self {
-        // SAFETY: By the type invariant.
+        // SAFETY: Our own reference keeps the file, which is open and a block device's.
         let mut device = unsafe { Self::from_file(self.file.as_ptr()) };
         device.observer = self.observer.clone();
         device
@@ -294,7 +315,7 @@ impl Clone for BlockDevice {
 
 impl Drop for BlockDevice {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours.
+        // SAFETY: One reference is ours, and put once: this handle is gone.
         unsafe { bindings::fput(self.file.as_ptr()) };
     }
 }

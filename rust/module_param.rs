@@ -172,7 +172,8 @@ impl fmt::Display for Expected<'_> {
 #[repr(transparent)]
 pub struct KernelParam(bindings::kernel_param);
 
-// SAFETY: C serialises access by the module's parameter lock; Rust has none.
+// SAFETY: Rust never looks into it. C reads it in the load, alone, and through sysfs, where it changes
+// nothing but what the parameter, which is `Sync`, lets it change.
 unsafe impl Sync for KernelParam {}
 
 impl KernelParam {
@@ -215,7 +216,8 @@ impl<M: ModuleMetadata, P: Parameter> Callbacks<M, P> {
     ///
     /// `param` was made by [`KernelParam::new`] for `P`.
     unsafe fn parameter<'a>(param: *const bindings::kernel_param) -> &'a P {
-        // SAFETY: By the type invariant of `KernelParam`.
+        // SAFETY: A `KernelParam` with these callbacks has a `&'static P`: `new` is the only way to make one.
+        // The static is there as long as the module's code is.
         unsafe { &*(*param).__bindgen_anon_1.arg.cast::<P>() }
     }
 
@@ -228,7 +230,8 @@ impl<M: ModuleMetadata, P: Parameter> Callbacks<M, P> {
             if text.is_null() {
                 return Err(EINVAL);
             }
-            // SAFETY: By the contract.
+            // SAFETY: The loader passes a string of the arguments that it parses, which stay until the load
+            // is over, and the parameter that it has found these callbacks in; `new` gave that its name.
             let (text, parameter, name) = unsafe {
                 (
                     CStr::from_char_ptr(text),
@@ -239,8 +242,7 @@ impl<M: ModuleMetadata, P: Parameter> Callbacks<M, P> {
             let text = BStr::from_bytes(text.to_bytes());
             parameter.set(text).inspect_err(|_| {
                 let expected = Expected(parameter);
-                // SAFETY: The format string is one of those made for this, and the module's name
-                // has its NUL.
+                // SAFETY: The format string is one of those made for this, and the module's name has its NUL.
                 unsafe {
                     call_printk(
                         &format_strings::ERR,
@@ -257,10 +259,11 @@ impl<M: ModuleMetadata, P: Parameter> Callbacks<M, P> {
     ///
     /// Called by sysfs with a page and a parameter that has these callbacks.
     unsafe extern "C" fn get(buffer: *mut c_char, param: *const bindings::kernel_param) -> c_int {
-        // SAFETY: A page is longer.
+        // SAFETY: sysfs passes a page of its own, which is longer and which it shows to nobody before this
+        // returns.
         let out = unsafe { slice::from_raw_parts_mut(buffer.cast::<u8>(), SHOWN) };
         let mut f = Formatter::new(out);
-        // SAFETY: By the contract.
+        // SAFETY: sysfs passes the parameter that it has found these callbacks in.
         let parameter = unsafe { Self::parameter(param) };
         if parameter
             .show(&mut f)

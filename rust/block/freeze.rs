@@ -27,7 +27,8 @@ pub struct Quiesced {
 ///
 /// # Invariants
 ///
-/// `blk_freeze_queue_start()` was called on `queue` by this task, which holds the device open.
+/// `blk_freeze_queue_start()` was called on `queue`, which is `device`'s, by this task, and is still to be
+/// undone.
 struct Frozen<'a> {
     device: &'a BlockDevice,
     queue: *mut bindings::request_queue,
@@ -39,9 +40,9 @@ impl<'a> Frozen<'a> {
     fn start(device: &'a BlockDevice) -> Self {
         let no_io = NoIo::enter();
         let queue = device.queue();
-        // INVARIANT: By the call; `device` is open while it is borrowed.
-        // SAFETY: The queue of an open device. Freezes nest, and the owner that lockdep keeps is this
-        // task, which also unfreezes: `NoIo` does not leave it.
+        // INVARIANT: It is frozen here, and unfrozen by `Drop`.
+        // SAFETY: `device` is open while it is borrowed, and so keeps its queue. Freezes nest, and the
+        // owner that lockdep keeps is this task, which also unfreezes: `NoIo` does not leave it.
         unsafe { bindings::blk_freeze_queue_start(queue) };
         Self {
             device,
@@ -54,7 +55,8 @@ impl<'a> Frozen<'a> {
     fn wait(&self, ms: u32) -> Quiesced {
         // At least one turn of the clock, so that the change to the counter's atomic mode is seen.
         let timeout = msecs_to_jiffies(ms).max(1);
-        // SAFETY: By the type invariant; sleeps.
+        // SAFETY: `device` is borrowed and keeps its queue, whose freezing was started. This is process
+        // context, for the freeze's start sleeps too.
         let left = unsafe { bindings::blk_mq_freeze_queue_wait_timeout(self.queue, timeout) };
         if left > 0 {
             return Quiesced {
@@ -73,29 +75,29 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         // Also after a wait that was in vain: the counter may be taken out of its dying state
         // whatever its value is, and requests that are in flight stay counted.
-        // SAFETY: By the type invariant.
+        // SAFETY: `device` is borrowed and keeps its queue. `start` has frozen it, and it is unfrozen once.
         unsafe { bindings::blk_mq_unfreeze_queue_nomemrestore(self.queue) };
     }
 }
 
 impl BlockDevice {
     fn queue(&self) -> *mut bindings::request_queue {
-        // SAFETY: By the type invariant; an open device has a queue.
-        unsafe { bindings::vfs_helper_bdev_queue(self.as_ptr()) }
+        // SAFETY: A pointer that is set before a device can be opened, and stays.
+        unsafe { self.ask(bindings::vfs_helper_bdev_queue) }
     }
 
     /// Whether the device's driver is given requests (blk-mq). If not, it is given bios (device mapper,
     /// md, NVMe multipath), and its queue knows nothing of those that are in flight.
     pub fn is_request_based(&self) -> bool {
-        // SAFETY: By the type invariant.
+        // SAFETY: This handle keeps the device open, and that its queue; a pointer of it is read.
         unsafe { bindings::vfs_helper_queue_is_mq(self.queue()) }
     }
 
     /// Requests of this device that have not completed, as `/sys/block/…/inflight` has them: 0 where
     /// `queue/iostats` is off.
     pub fn in_flight(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::bdev_count_inflight(self.as_ptr()) }
+        // SAFETY: Sums up counters of each CPU, which the open device keeps.
+        unsafe { self.ask(bindings::bdev_count_inflight) }
     }
 
     /// Freezes the device's queue, waits `timeout_ms` milliseconds at most until nothing is in flight,

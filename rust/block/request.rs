@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
+use super::BlockDevice;
 use crate::{bindings, stopped};
 use core::{
     mem::MaybeUninit,
@@ -28,15 +29,16 @@ const PATIENCE: u32 = 20_000;
 
 /// Whether a bio may point at `buf`: linear or vmalloc memory, aligned. Else it is copied (data of
 /// the module image, for example, or an odd address).
-pub(super) fn is_dmaable(bdev: *mut bindings::block_device, buf: &[u8]) -> bool {
-    // SAFETY: `bdev` is open; only the address is looked at.
-    unsafe { bindings::vfs_helper_buffer_is_dmaable(bdev, buf.as_ptr().cast()) }
+pub(super) fn is_dmaable(device: &BlockDevice, buf: &[u8]) -> bool {
+    // SAFETY: The handle keeps the device open, whose limits are read. Of the buffer only the address is
+    // looked at.
+    unsafe { bindings::vfs_helper_buffer_is_dmaable(device.as_ptr(), buf.as_ptr().cast()) }
 }
 
 /// After a read into `buf`: the CPU must not have stale lines for its vmalloc alias.
 pub(super) fn read_done(buf: &mut [u8]) {
-    // SAFETY: `buf` is that memory. Lengths past `u32` do not get here: a device answers at most
-    // `i32::MAX` at a time.
+    // SAFETY: `buf` is borrowed, and nothing but stale lines of the CPU's cache is touched. Lengths past
+    // `u32` do not get here: a device answers at most `i32::MAX` at a time.
     unsafe { bindings::vfs_helper_bio_read_done(buf.as_mut_ptr().cast(), buf.len() as c_uint) };
 }
 
@@ -78,11 +80,11 @@ impl DerefMut for Bounce {
 /// them together.
 pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
     let mut plug = MaybeUninit::<bindings::blk_plug>::uninit();
-    // SAFETY: `plug` is valid for writes and stays where it is until `blk_finish_plug`, which this
-    // task calls.
+    // SAFETY: `plug` is ours to write, and stays where it is until `blk_finish_plug`, which this task
+    // calls before it returns: a kernel's Rust does not unwind.
     unsafe { bindings::blk_start_plug(plug.as_mut_ptr()) };
     let ret = submit();
-    // SAFETY: Started above. If the task has slept in between, the bios have gone out already.
+    // SAFETY: It was started above, by this task. If that has slept since, the bios have gone out already.
     unsafe { bindings::blk_finish_plug(plug.as_mut_ptr()) };
     ret
 }
@@ -94,11 +96,11 @@ pub(super) fn with_plug<R>(submit: impl FnOnce() -> R) -> R {
 ///
 /// # Invariants
 ///
-/// `pending` is the number of bios that were submitted and have not ended, plus one until
-/// [`Self::wait`]. `done` is initialised.
+/// - *counted*: `pending` is the number of bios that were submitted and have not ended, plus one until
+///   [`Self::wait`].
+/// - *waited for*: it is dropped by who waits until that is 0, so that `end` finds it in place.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Batch<'a> {
-    bdev: *mut bindings::block_device,
     observer: Option<&'a dyn Fn()>,
     pending: Atomic<i32>,
     /// The first error, as a negative errno.
@@ -108,19 +110,16 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// An empty one for `bdev`, which stays open while it lives.
-    pub(crate) fn new(
-        bdev: *mut bindings::block_device,
-        observer: Option<&'a dyn Fn()>,
-    ) -> impl PinInit<Self> + use<'a> {
+    /// An empty one.
+    pub(crate) fn new(observer: Option<&'a dyn Fn()>) -> impl PinInit<Self> + use<'a> {
         // INVARIANT: Nothing was submitted.
         pin_init!(Self {
-            bdev,
             observer,
             pending: Atomic::new(1),
             error: Atomic::new(0),
             done <- Opaque::ffi_init(|slot: *mut bindings::completion| {
-                // SAFETY: `slot` is pinned and valid for writes.
+                // SAFETY: `slot` is memory for a completion, which `ffi_init` lends us for writing and
+                // which stays where it is.
                 unsafe { bindings::init_completion(slot) };
             }),
         })
@@ -130,12 +129,13 @@ impl<'a> Batch<'a> {
     ///
     /// # Safety
     ///
-    /// `bio` is complete but for its end, ours, and for the device of this; what it points at stays
-    /// as its kind demands until this is gone.
+    /// `bio` is ours and complete but for its end. Its device stays open, and what it points at stays as
+    /// its kind demands, until this is gone.
     pub(crate) unsafe fn submit(self: Pin<&Self>, bio: *mut bindings::bio) {
         // INVARIANT: It is submitted next.
         self.pending.fetch_add(1, Relaxed);
-        // SAFETY: By the contract. This is pinned and its drop waits for `end`.
+        // SAFETY: The bio is ours to complete and to submit. This is pinned and, by *waited for*, there when
+        // `end` comes; so is, by our contract, what the bio uses.
         unsafe {
             (*bio).bi_private = ptr::from_ref(self.get_ref()).cast_mut().cast();
             (*bio).bi_end_io = Some(Self::end);
@@ -147,21 +147,29 @@ impl<'a> Batch<'a> {
     ///
     /// # Safety
     ///
-    /// The memory passes [`is_dmaable`], `len` is a multiple of the logical block size, and until
-    /// this is gone the memory is valid, nobody else uses it if it is a read, and nobody changes it
-    /// if it is a write.
-    pub(super) unsafe fn add(self: Pin<&Self>, opf: u32, sector: u64, data: *mut u8, len: usize) {
+    /// The memory passes [`is_dmaable`] and `len` is a multiple of the logical block size. Until this is
+    /// gone, `device` stays open and the memory valid, nobody else uses it if it is a read, and nobody
+    /// changes it if it is a write.
+    pub(super) unsafe fn add(
+        self: Pin<&Self>,
+        device: &BlockDevice,
+        opf: u32,
+        sector: u64,
+        data: *mut u8,
+        len: usize,
+    ) {
         let mut done = 0;
         while done < len {
             let pages = (len - done) / kernel::page::PAGE_SIZE + 2;
             let vecs = pages.min(bindings::VFS_CONST_BIO_MAX_VECS as usize) as u16;
             let at = sector + (done / super::SECTOR_SIZE) as u64;
             // Comes out of a mempool: waits for memory, does not fail.
-            // SAFETY: By the contract of `new` the device is open.
-            let bio = unsafe { bindings::vfs_helper_bio_alloc(self.bdev, vecs, opf, at) };
+            // SAFETY: `device` is open, and the bio for no more vectors than one can have.
+            let bio = unsafe { bindings::vfs_helper_bio_alloc(device.as_ptr(), vecs, opf, at) };
             while done < len {
                 let part = (len - done).min(MAX_ONE_BIO) as c_uint;
-                // SAFETY: By the contract; a fresh bio has room for at least one page.
+                // SAFETY: `done` is below `len`, so that the pointer and `part` bytes from there are inside
+                // of the memory, which a bio can point at. A fresh bio has room for at least one page.
                 let added = unsafe {
                     bindings::vfs_helper_bio_add_buffer(bio, data.add(done).cast(), part)
                 };
@@ -170,18 +178,23 @@ impl<'a> Batch<'a> {
                 }
                 done += added as usize;
             }
-            // SAFETY: By the contract.
+            // SAFETY: The bio is ours since it was allocated, and has data and place. For how long device and
+            // memory stay, our contract says the same.
             unsafe { self.submit(bio) };
         }
     }
 
     /// Submits a flush of the device's cache.
-    pub(super) fn add_flush(self: Pin<&Self>) {
+    ///
+    /// # Safety
+    ///
+    /// `device` stays open until this is gone.
+    pub(super) unsafe fn add_flush(self: Pin<&Self>, device: &BlockDevice) {
         let opf = bindings::VFS_CONST_REQ_OP_WRITE
             | bindings::VFS_CONST_REQ_SYNC
             | bindings::VFS_CONST_REQ_PREFLUSH;
-        // SAFETY: By the contract of `new` the device is open; the bio has no data.
-        unsafe { self.submit(bindings::vfs_helper_bio_alloc(self.bdev, 0, opf, 0)) };
+        // SAFETY: The device is open, now and until this is gone. The bio is ours, and has no data.
+        unsafe { self.submit(bindings::vfs_helper_bio_alloc(device.as_ptr(), 0, opf, 0)) };
     }
 
     /// Waits for all, and says how they went. A second call does not wait.
@@ -195,7 +208,7 @@ impl<'a> Batch<'a> {
         if self.pending.load(Relaxed) != 0 && self.pending.fetch_sub(1, Full) != 1 {
             // In pieces, so that nobody takes a slow device for a task that hangs.
             let patience = msecs_to_jiffies(PATIENCE);
-            // SAFETY: By the type invariant it is initialised.
+            // SAFETY: `new` has initialised it, and who drops this waits here. Waiting is for process context.
             while unsafe { bindings::wait_for_completion_io_timeout(self.done.get(), patience) }
                 == 0
             {}
@@ -208,8 +221,8 @@ impl<'a> Batch<'a> {
     /// Called by the block layer, in any context, when a bio of [`Self::submit`] has ended. The bio
     /// goes over.
     unsafe extern "C" fn end(bio: *mut bindings::bio) {
-        // SAFETY: By the contract it was submitted by a batch, which is there at least until this
-        // has counted the bio out.
+        // SAFETY: Only `submit` gives this function away, with its batch beside it. It waits for us, and so is
+        // there at least until the bio is counted out below; the bio is whole when it ends.
         let (this, errno) = unsafe {
             let this = (*bio).bi_private.cast_const().cast::<Self>();
             (&*this, bindings::vfs_helper_bio_error(bio))
@@ -224,11 +237,12 @@ impl<'a> Batch<'a> {
         if errno != 0 {
             let _ = this.error.cmpxchg(0, errno, Relaxed);
         }
-        // SAFETY: By the contract it is ours.
+        // SAFETY: A bio that has ended is its submitter's again, which we act for, and put once.
         unsafe { bindings::bio_put(bio) };
         // INVARIANT: It has ended.
         if this.pending.fetch_sub(1, Full) == 1 {
-            // SAFETY: By the type invariant it is initialised, and the waiter waits for it.
+            // SAFETY: `new` has initialised it. The waiter has taken its own count off, so it waits for
+            // this, and does not go before `complete` has let go of the completion's lock.
             unsafe { bindings::complete(this.done.get()) };
         }
     }

@@ -112,11 +112,13 @@ impl State {
             dead: Atomic::<*mut bindings::task_struct>::new(ptr::null_mut()),
             exiting: Atomic::<bool>::new(false),
             tag,
-            // SAFETY: The slot is pinned memory for an `irq_work`, and `raised` finds its way back from there.
+            // SAFETY: `slot` is memory for the work, which the initialiser lends us for writing and which
+            // stays where it is. `raised` is for the `irq` of a `State`.
             irq <- Opaque::ffi_init(|slot: *mut bindings::irq_work| unsafe {
                 bindings::crash_helper_init_irq_work(slot, Some(Self::raised))
             }),
-            // SAFETY: The slot is pinned memory for a `delayed_work`; `release` is made for works in a state of its own type of lock.
+            // SAFETY: `slot` is memory for the work, as above. `release` is for the state of the lock that
+            // this is made for: `PoisonMutex::new` passes that of its own type.
             work <- Opaque::ffi_init(move |slot: *mut bindings::delayed_work| unsafe {
                 bindings::crash_helper_init_delayed_work(slot, Some(release))
             }),
@@ -127,13 +129,15 @@ impl State {
     ///
     /// Called in a hard interrupt with the `irq` of a `State`, which waits for it before it goes.
     unsafe extern "C" fn raised(irq: *mut bindings::irq_work) {
-        // SAFETY: `new` has given this function to an `irq` only that lies in a `Self`, and `Drop` of the lock waits for it.
+        // SAFETY: Only `new` gives this function away, for the `irq` inside of a `Self`; the lock's `Drop`
+        // waits for us before that goes.
         let this = unsafe { &*irq.byte_sub(offset_of!(Self, irq)).cast::<Self>() };
         this.schedule(0);
     }
 
     fn schedule(&self, ms: u32) {
-        // SAFETY: The work was initialised in `new`, and is disabled before it goes. Callers are in an interrupt or in a worker.
+        // SAFETY: `new` has initialised the work, and the lock's `Drop` waits for it. Callers are in a hard
+        // interrupt or in process context, both fit for queueing.
         unsafe { bindings::crash_helper_schedule_delayed_work(self.work.get(), ms) };
     }
 
@@ -174,7 +178,7 @@ impl Seen<'_> {
     /// Whether the task that dies owns it.
     #[inline]
     pub fn is_owned(&self) -> bool {
-        // SAFETY: Reads a pointer.
+        // SAFETY: Reads a word of this CPU; the task is compared, not looked at.
         let current = unsafe { bindings::crash_helper_current() };
         self.0.owner.load(Relaxed) == current
     }
@@ -189,7 +193,7 @@ impl Seen<'_> {
         if !self.is_owned() || !state.dead.load(Relaxed).is_null() {
             return;
         }
-        // SAFETY: The current task lives as yet.
+        // SAFETY: The current task is there while it runs, so that a reference can be taken.
         let (task, exiting) = unsafe {
             (
                 bindings::crash_helper_get_current_task(),
@@ -199,7 +203,8 @@ impl Seen<'_> {
         state.exiting.store(exiting, Relaxed);
         // INVARIANT: With a reference; only the owner comes here, and it does once.
         state.dead.store(task, Release);
-        // SAFETY: The `irq` was initialised in `new`; queueing is made for any context, NMI included.
+        // SAFETY: `State::new` has initialised the work. The lock is there while the die notifier looks at
+        // it, and its `Drop` waits for the work. Queueing it takes no lock, in any context.
         unsafe { bindings::irq_work_queue(state.irq.get()) };
     }
 }
@@ -210,8 +215,8 @@ impl Die<'_> {
     pub fn locks(&self) -> impl Iterator<Item = Seen<'_>> {
         LOCKS.iter().filter_map(|entry| {
             let state = entry.load(Acquire);
-            // SAFETY: Null, or valid until a grace period after it was taken out, and by the type
-            // invariant of `Die` this is within a read-side section.
+            // SAFETY: Null, or valid until a grace period after it was taken out. A `Die` exists within a
+            // read-side section, and what we give out not longer than it.
             unsafe { state.as_ref() }.map(Seen)
         })
     }
@@ -231,9 +236,10 @@ pub struct PoisonMutex<T> {
     mutex: Mutex<ManuallyDrop<T>>,
 }
 
-// SAFETY: As for a mutex; tasks and works may be referred to from any thread.
+// SAFETY: The mutex may be sent with its data, and tasks and works be referred to from any thread.
 unsafe impl<T: Send> Send for PoisonMutex<T> {}
-// SAFETY: As for a mutex: the data is reached by one thread at a time. The state is made of atomics.
+// SAFETY: The mutex gives the data to one thread at a time. The state is made of atomics, and of works,
+// whose own state is atomic.
 unsafe impl<T: Send> Sync for PoisonMutex<T> {}
 
 impl<T> PoisonMutex<T> {
@@ -268,7 +274,7 @@ impl<T> PoisonMutex<T> {
         if self.is_poisoned() {
             return Err(Poisoned);
         }
-        // SAFETY: Reads a pointer.
+        // SAFETY: Reads a word of this CPU; the task is compared, not looked at.
         let current = unsafe { bindings::crash_helper_current() };
         // INVARIANT: The mutex is ours.
         self.state.owner.store(current, Relaxed);
@@ -290,7 +296,8 @@ impl<T> PoisonMutex<T> {
     ///
     /// Called by the workqueue with the `work` of a `PoisonMutex<T>`, which waits for it before it goes.
     unsafe extern "C" fn release(work: *mut bindings::work_struct) {
-        // SAFETY: `new` has given this function to the work in the state of a `Self`, and `Drop` waits for it before that goes.
+        // SAFETY: Only `new` gives this function away, for the delayed work of a state that is inside of a
+        // `Self`; `Drop` waits for us before that goes.
         let this = unsafe {
             let work = bindings::crash_helper_to_delayed_work(work);
             let state = work.byte_sub(offset_of!(State, work));
@@ -302,7 +309,7 @@ impl<T> PoisonMutex<T> {
             return;
         }
         let owned = state.owner.load(Relaxed) == dead;
-        // SAFETY: There is a reference on the task.
+        // SAFETY: `Seen::poison` has taken a reference on the task, which is put below.
         let gone = unsafe { bindings::crash_helper_is_exiting(dead, state.exiting.load(Relaxed)) };
         if owned && !gone {
             state.schedule(GONE_CHECK_MS);
@@ -317,7 +324,8 @@ impl<T> PoisonMutex<T> {
         }
         // INVARIANT: Null, before the reference goes.
         state.dead.store(ptr::null_mut(), Release);
-        // SAFETY: The reference was taken in `Seen::poison`. The mutex does not name the task any more.
+        // SAFETY: `Seen::poison` has taken the reference, and we are the one who found it: it is put once.
+        // The mutex does not name the task any more.
         unsafe { bindings::put_task_struct(dead) };
     }
 }
@@ -329,19 +337,21 @@ impl<T> PinnedDrop for PoisonMutex<T> {
         state.unpublish();
         // Nobody poisons it any more, so nothing is raised or queued anew: `irq` queues `work`, which
         // is disabled then.
-        // SAFETY: Both were initialised in `State::new`, and locks are dropped where one may sleep.
+        // SAFETY: `State::new` has initialised both. Dropping is for process context, where both may sleep.
         unsafe {
             bindings::irq_work_sync(state.irq.get());
             bindings::disable_delayed_work_sync(state.work.get());
         }
         let dead = state.dead.load(Relaxed);
         if !dead.is_null() {
-            // SAFETY: As in `release`, which has not come to it.
+            // SAFETY: The reference of `Seen::poison`. `release`, which would have put it, has not come to
+            // it and does not run any more.
             unsafe { bindings::put_task_struct(dead) };
         }
         if !self.is_poisoned() {
             let mut guard = self.mutex.lock();
-            // SAFETY: Dropped where it is, and not looked at again.
+            // SAFETY: Nobody has a guard, for we are being dropped, so the data is ours. It is dropped where
+            // it is, and not looked at again.
             unsafe { ManuallyDrop::drop(guard.as_mut().get_unchecked_mut()) };
         }
     }

@@ -99,7 +99,7 @@ pub(super) unsafe extern "C" fn read_folio_range<T: Complete>(
             let bio = bindings::vfs_helper_folio_range_bio(iter, folio, pos, len);
             let inode = (*iter).inode;
             let observer = || ended::<T>(inode, io);
-            pin_init::stack_pin_init!(let batch = Batch::new((*bio).bi_bdev, Some(&observer)));
+            pin_init::stack_pin_init!(let batch = Batch::new(Some(&observer)));
             batch.as_ref().submit(bio);
             let ret = batch.as_mut().wait();
             ended::<T>(inode, io);
