@@ -57,7 +57,6 @@ enum crash_scsi_outcome {
 bool crash_helper_in_nmi(void);
 bool crash_helper_in_hardirq(void);
 bool crash_helper_in_softirq(void);
-bool crash_helper_irqs_disabled(void);
 unsigned int crash_helper_cpu(void);
 int crash_helper_current_pid(void);
 void crash_helper_current_comm(char *buf, size_t len);

@@ -20,8 +20,6 @@ pub struct Context {
     pub in_hardirq: bool,
     /// In a software interrupt.
     pub in_softirq: bool,
-    /// Interrupts are off on this CPU.
-    pub irqs_disabled: bool,
     /// The CPU.
     pub cpu: u32,
     /// The current task's number, 0 for the idle task.
@@ -43,7 +41,6 @@ impl Context {
                 in_nmi: bindings::crash_helper_in_nmi(),
                 in_hardirq: bindings::crash_helper_in_hardirq(),
                 in_softirq: bindings::crash_helper_in_softirq(),
-                irqs_disabled: bindings::crash_helper_irqs_disabled(),
                 cpu: bindings::crash_helper_cpu(),
                 pid: bindings::crash_helper_current_pid(),
                 comm,

@@ -27,12 +27,6 @@ pub struct Die<'a> {
     pub kind: u32,
     /// What the kernel calls it.
     pub message: &'a [u8],
-    /// The error code of the exception.
-    pub error: i64,
-    /// The number of the exception.
-    pub trap: i32,
-    /// The signal that a user task would have got.
-    pub signal: i32,
     // A pointer, so that this is neither `Send` nor `Sync`: it stays on its CPU.
     regs: *const bindings::pt_regs,
 }
@@ -133,9 +127,6 @@ impl<N: DieNotifier> DieRegistration<N> {
             // SAFETY: Callers of `notify_die()` give a string that outlives it: a constant, or a
             // buffer on their stack.
             message: unsafe { message::bytes(args.str_) },
-            error: args.err as i64,
-            trap: args.trapnr,
-            signal: args.signr,
             // INVARIANT: The list is walked under the RCU read lock, on the CPU of the exception,
             // and callers of `notify_die()` have valid registers, if any.
             regs: args.regs,

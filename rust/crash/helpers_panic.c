@@ -20,11 +20,6 @@ bool crash_helper_in_softirq(void)
 	return in_serving_softirq();
 }
 
-bool crash_helper_irqs_disabled(void)
-{
-	return irqs_disabled();
-}
-
 unsigned int crash_helper_cpu(void)
 {
 	return raw_smp_processor_id();

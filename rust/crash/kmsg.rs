@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hearing of the moments at which the kernel's log should be saved, and reading it then.
+//! Hearing of the moments at which the kernel's log should be saved.
 //!
 //! C header: [`include/linux/kmsg_dump.h`](srctree/include/linux/kmsg_dump.h)
 //!
@@ -69,45 +69,7 @@ pub trait Dump: Send + Sync + 'static {
     /// if a [panic notifier](crate::panic) is registered, which ran before; for [`Reason::Oops`] in
     /// the context of the oops, NMI included, with the other CPUs running; for the others with the
     /// kernel intact. Always inside an RCU read-side section: it must not sleep.
-    /// [`Log::rewound`] is what there is to save.
     fn dump(&self, reason: Reason, stopped: Option<Stopped<'_>>, message: &[u8]);
-}
-
-/// The kernel's log as it was at one moment, to be read from its newest line back.
-#[repr(transparent)]
-pub struct Log(bindings::kmsg_dump_iter);
-
-impl Log {
-    /// The log as it is now. Context: any, NMI included.
-    #[inline]
-    pub fn rewound() -> Self {
-        let mut iter = bindings::kmsg_dump_iter::default();
-        // SAFETY: `iter` is ours to write. The log's ring is read without a lock, so that whoever was
-        // interrupted while writing to it is not in the way.
-        unsafe { bindings::kmsg_dump_rewind(&mut iter) };
-        Self(iter)
-    }
-
-    /// Fills `out` with as many of the newest lines, oldest of them first, as fit, without those that
-    /// earlier calls gave; returns the bytes written, or [`None`] when there are no more.
-    ///
-    /// Context: any, NMI included. Allocates nothing.
-    #[inline]
-    pub fn fill(&mut self, out: &mut [u8]) -> Option<usize> {
-        let mut len = 0;
-        // SAFETY: The buffer is ours and as long as is said, and `rewind` has set the iterator. The ring
-        // is read without a lock.
-        let more = unsafe {
-            bindings::kmsg_dump_get_buffer(
-                &mut self.0,
-                true,
-                out.as_mut_ptr().cast(),
-                out.len(),
-                &mut len,
-            )
-        };
-        more.then_some(len)
-    }
 }
 
 /// A registered dumper.

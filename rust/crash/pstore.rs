@@ -28,9 +28,6 @@ use vfs::time::Timespec;
 pub struct Kind(u32);
 
 impl Kind {
-    /// The kernel's log.
-    pub const DMESG: Self = Self(bindings::pstore_type_id_PSTORE_TYPE_DMESG);
-
     /// The kind with this number, as [`Kind::number`] gave it to be stored; [`None`] if pstore has no
     /// such kind.
     #[inline]
@@ -180,11 +177,6 @@ impl<B: Backend> Registration<B> {
                 to_result(unsafe { bindings::pstore_register(slot) })
             }),
         })
-    }
-
-    /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.backend
     }
 
     /// The registration that pstore calls.
