@@ -9,7 +9,7 @@
 //! it, and an allocation or a lock that could wait for such I/O; so nothing but a wait is done here,
 //! and no guard is given out.
 
-use super::BlockDevice;
+use super::device::BlockDevice;
 use crate::{bindings, scope::NoIo};
 use kernel::{prelude::*, time::msecs_to_jiffies};
 

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
-use super::BlockDevice;
+use super::device::{BlockDevice, SECTOR_SIZE};
 use crate::{bindings, stopped};
 use core::{
     mem::MaybeUninit,
@@ -162,7 +162,7 @@ impl<'a> Batch<'a> {
         while done < len {
             let pages = (len - done) / kernel::page::PAGE_SIZE + 2;
             let vecs = pages.min(bindings::VFS_CONST_BIO_MAX_VECS as usize) as u16;
-            let at = sector + (done / super::SECTOR_SIZE) as u64;
+            let at = sector + (done / SECTOR_SIZE) as u64;
             // Comes out of a mempool: waits for memory, does not fail.
             // SAFETY: `device` is open, and the bio for no more vectors than one can have.
             let bio = unsafe { bindings::vfs_helper_bio_alloc(device.as_ptr(), vecs, opf, at) };

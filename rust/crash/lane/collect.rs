@@ -8,7 +8,7 @@ use super::{
     flight::Flight,
     place::Place,
     scsi,
-    vectors::Call,
+    vectors::{of_queue, Call},
     way::{Mode, Way},
 };
 use crate::bindings::crash_helper_bdev_virtio_is_empty as virtio_is_empty;
@@ -173,7 +173,7 @@ impl Entered<'_> {
                 }
                 continue;
             }
-            let Some(vector) = hw.vector(&self.vectors) else {
+            let Some(vector) = of_queue(&self.vectors, hw) else {
                 continue;
             };
             // SAFETY: nvme_irq() takes no lock.

@@ -126,7 +126,7 @@ unsafe fn collects(driver: Driver, used: &InUse<'_>, vectors: &[Vector]) -> Way 
         // who may be stopped with the lock: they are left alone.
         Driver::Nvme => {
             let mut interrupted = used.hw_queues().filter(|hw| !hw.is_polled());
-            if interrupted.all(|hw| hw.vector(vectors).is_some()) {
+            if interrupted.all(|hw| vectors::of_queue(vectors, hw).is_some()) {
                 Way::NvmeReap
             } else {
                 Way::None(Reason::Vectors)

@@ -9,9 +9,9 @@
 //! with its device. So one looks at either in two situations only: with the queue [in use](InUse),
 //! which both have to wait for; or with a [`Stopped`], when nobody is left who could do either.
 
-use super::vectors::Vector;
 use crate::{bindings, Stopped};
 use core::{
+    ffi::c_void,
     marker::PhantomData,
     ptr::{self, NonNull},
 };
@@ -269,15 +269,11 @@ impl<'a> HwQueue<'a> {
         }
     }
 
-    /// The interrupt whose handler gets this queue's own data.
-    ///
-    /// NVMe: `queue_request_irq()` and `nvme_init_hctx()` both give the `nvme_queue`.
-    pub(super) fn vector(self, vectors: &[Vector]) -> Option<&Vector> {
+    /// Whether that is the driver's own data of it.
+    pub(super) fn has_data(self, data: *const c_void) -> bool {
         // SAFETY: It stays for `'a`; the driver has set its data when it was made. They are compared only.
-        let data = unsafe { (*self.as_ptr()).driver_data };
-        vectors
-            .iter()
-            .find(|v| !data.is_null() && v.dev_id() == data)
+        let own = unsafe { (*self.as_ptr()).driver_data };
+        !own.is_null() && ptr::eq(own, data)
     }
 
     /// Completes what the device has done.

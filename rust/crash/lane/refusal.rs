@@ -9,7 +9,7 @@ use super::{
     place::Place,
     queue::HwQueue,
     scsi,
-    vectors::Call,
+    vectors::{of_queue, Call},
     way::{Mode, Reason, Way},
 };
 
@@ -19,7 +19,7 @@ const IN_BLOCK_LAYER: &str = "in-block-layer";
 impl Entered<'_> {
     /// Why the interrupt of `hw` cannot be called now, if it cannot.
     fn vector_refusal(&self, hw: HwQueue<'_>) -> Option<&'static str> {
-        match hw.vector(&self.vectors).map(|v| v.state(self.stopped)) {
+        match of_queue(&self.vectors, hw).map(|v| v.state(self.stopped)) {
             Some(Call::Called) => None,
             Some(Call::InProgress) => Some("in-progress"),
             Some(Call::Changed) | None => Some("vectors"),

@@ -8,6 +8,7 @@ use super::{
     flight::{Flight, Phase},
     scsi,
     span::{Op, Span},
+    vectors::of_queue,
     way::{Reason, Way},
 };
 use crate::bindings;
@@ -241,7 +242,7 @@ impl Entered<'_> {
         };
         match self.writes {
             Way::NvmeReap => {
-                if let Some(vector) = hw.vector(&self.vectors) {
+                if let Some(vector) = of_queue(&self.vectors, hw) {
                     // SAFETY: nvme_irq() takes no lock.
                     unsafe { vector.call(self.stopped) };
                 }

@@ -9,7 +9,7 @@
 //! mount may be wrong later: each handler is looked up again before each call, and has to be the
 //! one that was found.
 
-use super::queue::InUse;
+use super::queue::{HwQueue, InUse};
 use crate::{bindings, Stopped};
 use core::{ffi::c_void, mem::MaybeUninit};
 use kernel::prelude::*;
@@ -80,6 +80,13 @@ impl Vector {
         unsafe { bindings::crash_helper_irq_call(&self.irq, self.number) };
         Call::Called
     }
+}
+
+/// The interrupt whose handler gets the hardware queue's own data.
+///
+/// NVMe: `queue_request_irq()` and `nvme_init_hctx()` both give the `nvme_queue`.
+pub(super) fn of_queue<'a>(vectors: &'a [Vector], hw: HwQueue<'_>) -> Option<&'a Vector> {
+    vectors.iter().find(|vector| hw.has_data(vector.dev_id()))
 }
 
 /// The interrupts of the PCI function that the device sits on, those with one handler each; none if it
