@@ -9,7 +9,7 @@ use super::{
     request::{self, Batch, Bounce},
 };
 use crate::{bindings, scope::NoIo};
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, page::PAGE_SIZE, prelude::*};
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +40,9 @@ impl BlockDevice {
     fn check(&self, sector: u64, len: usize) -> Result {
         let start = sector.checked_mul(SECTOR_SIZE as u64).ok_or(EINVAL)?;
         let end = start.checked_add(len as u64).ok_or(EINVAL)?;
-        if (start | end) & (u64::from(self.logical_block_size()) - 1) != 0 {
+        let block = self.logical_block_size();
+        // Of a larger block not even a page of ours is fit for a bio.
+        if block as usize > PAGE_SIZE || (start | end) & (u64::from(block) - 1) != 0 {
             return Err(EINVAL);
         }
         if end > self.bytes() {
@@ -53,8 +55,9 @@ impl BlockDevice {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for what is not aligned, `EIO` past the end and for what the device cannot read,
-    /// `ENOMEM`. The content of `buf` is then undefined.
+    /// `EINVAL` for what is not aligned, and on a device whose logical block is larger than a page;
+    /// `EIO` past the end and for what the device cannot read; `ENOMEM`. The content of `buf` is then
+    /// undefined.
     pub fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
         let _noio = NoIo::enter();
         self.check(sector, buf.len())?;
@@ -111,22 +114,22 @@ impl BlockDevice {
             self.flush()?;
             flags.preflush = false;
         }
+        // Decided here for all: the device's limits may change before the last is submitted.
         let mut bounces = KVec::new();
-        for (_, buf) in writes {
+        for (n, (_, buf)) in writes.iter().enumerate() {
             if !buf.is_empty() && !request::is_dmaable(self, buf) {
                 let mut bounce = Bounce::new(buf.len())?;
                 bounce.copy_from_slice(buf);
-                bounces.push(bounce, GFP_KERNEL)?;
+                bounces.push((n, bounce), GFP_KERNEL)?;
             }
         }
-        let mut bounces = bounces.iter();
+        let mut bounces = bounces.iter().peekable();
         pin_init::stack_pin_init!(let batch = Batch::new(self.observer()));
-        request::with_plug(|| -> Result {
-            for (sector, buf) in writes.iter().filter(|(_, buf)| !buf.is_empty()) {
-                let data: &[u8] = if request::is_dmaable(self, buf) {
-                    buf
-                } else {
-                    bounces.next().ok_or(EIO)?
+        request::with_plug(|| {
+            for (n, (sector, buf)) in writes.iter().enumerate() {
+                let data = match bounces.next_if(|(of, _)| *of == n) {
+                    Some((_, bounce)) => bounce,
+                    None => *buf,
                 };
                 // SAFETY: The data is borrowed until the batch, which is dropped first, has waited for the
                 // writes, which only read it. It was seen to fit, or is a copy that does, and its length is
@@ -141,8 +144,7 @@ impl BlockDevice {
                     )
                 };
             }
-            Ok(())
-        })?;
+        });
         batch.as_mut().wait()
     }
 
