@@ -5,8 +5,9 @@
 use crate::{inode, ioctl, PermFs};
 use kernel::prelude::*;
 use vfs::{
-    file::{DirContext, File, FileOperations},
+    file::{DirContext, File},
     inode::{FileType, Inode, Locked, Read},
+    ops::FileOperations,
 };
 
 /// Entries copied out of the volume in one go.

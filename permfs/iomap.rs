@@ -21,7 +21,8 @@ use permfs_core::{
 };
 use vfs::{
     inode::Inode,
-    iomap::{BeginFlags, Io, Ioend, IomapOperations, MapFlags, MapKind, Mapping},
+    iomap::{BeginFlags, Io, Ioend, MapFlags, MapKind, Mapping},
+    ops::IomapOperations,
     super_block::SuperBlock,
 };
 

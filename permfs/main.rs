@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use kernel::prelude::*;
-use vfs::fs::Registration;
+use vfs::registration::Registration;
 
 mod debugfs;
 mod disk;

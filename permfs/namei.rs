@@ -13,9 +13,8 @@ use permfs_core::{
 };
 use vfs::{
     dentry::Dentry,
-    inode::{
-        Attr, FileType, IRef, Idmap, Inode, InodeOperations, Kstat, Locked, New, Rename, Write,
-    },
+    inode::{Attr, FileType, IRef, Idmap, Inode, Kstat, Locked, New, Write},
+    ops::{InodeOperations, Rename},
 };
 
 const S_IFLNK: u16 = 0o120000;

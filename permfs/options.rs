@@ -3,9 +3,9 @@
 //! Mount options.
 
 use kernel::prelude::*;
-use vfs::fs::{
-    param::{Choice, Spec, Table, Value},
-    FsContext,
+use vfs::{
+    fs::param::{Choice, Spec, Table, Value},
+    fs_context::FsContext,
 };
 
 /// What is done about corruption and about errors in writing metadata.

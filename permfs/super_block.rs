@@ -25,10 +25,13 @@ use permfs_core::{
 use vfs::{
     fs::{
         param::{Table, Value},
-        FileSystem, Flags, FsContext,
+        FileSystem, Flags,
     },
+    fs_context::FsContext,
     inode::{IRef, Inode},
-    super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
+    new_super_block::{NewSuperBlock, Ready},
+    ops::{ContextOperations, SuperOperations},
+    super_block::{StatFs, SuperBlock},
 };
 
 /// Tells mount(8) and the kernel's log why a volume is refused: what an fs_context is told goes to its
@@ -120,7 +123,10 @@ impl FileSystem for PermFs {
     fn init_inode() -> impl PinInit<InodeData, Error> {
         InodeData::new()
     }
+}
 
+#[vtable]
+impl ContextOperations for PermFs {
     fn new_options(sb: Option<&SuperBlock<Self>>) -> Result<Options> {
         Ok(sb.map_or_else(Options::default, |sb| sb.data().options()))
     }

@@ -6,19 +6,11 @@
 
 use crate::{
     bindings,
-    fs::{Complete, FileSystem},
-    inode::{FileType, Inode, Invalidating, Locked, Read},
+    fs::FileSystem,
+    inode::{FileType, Inode},
 };
 use core::marker::PhantomData;
-use kernel::{
-    error::{to_result, VTABLE_DEFAULT_ERROR},
-    prelude::*,
-    types::Opaque,
-};
-
-mod mmap;
-mod read_write;
-mod vtable;
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// An open file of a filesystem of type `T`.
 ///
@@ -70,60 +62,6 @@ impl<T: FileSystem> File<T> {
     }
 }
 
-/// `struct file_operations` that are the filesystem's own. Reading, writing, mapping, splicing and
-/// seeking are done by this crate over [`IomapOperations`](crate::iomap::IomapOperations).
-#[vtable]
-pub trait FileOperations: FileSystem {
-    /// Emits entries from [`DirContext::pos`] on, until there are no more or [`DirContext::emit`]
-    /// says that the reader has enough. Positions are the filesystem's own, below `2^63`; 0 is the
-    /// start.
-    fn iterate_shared(
-        file: &File<Self>,
-        dir: &Locked<'_, Self, Read>,
-        ctx: &mut DirContext,
-    ) -> Result;
-
-    /// Makes bytes `start..=end` and what is needed to read them durable, and with `datasync`
-    /// nothing more. Also for directories. Writes the pages itself, with
-    /// [`File::write_and_wait_range`]. Optional (`EINVAL`).
-    fn fsync(
-        _file: &File<Self>,
-        _inode: &Inode<Self>,
-        _start: u64,
-        _end: u64,
-        _datasync: bool,
-    ) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Allocates, punches or zeroes; `mode` has `FALLOC_FL_*` bits. Direct I/O was waited for,
-    /// and privileges and times were updated. Optional (`EOPNOTSUPP`).
-    fn fallocate(
-        _file: &File<Self>,
-        _inode: &Invalidating<'_, Self>,
-        _mode: u32,
-        _offset: u64,
-        _len: u64,
-    ) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// `ioctl(2)`. Optional (`ENOTTY`).
-    fn ioctl(_file: &File<Self>, _inode: &Inode<Self>, _cmd: u32, _arg: usize) -> Result<isize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// A regular file or a directory is opened. Optional.
-    fn open(_inode: &Inode<Self>, _file: &File<Self>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The last reference to an open file is gone. Nobody hears of an error. Optional.
-    fn release(_inode: &Inode<Self>, _file: &File<Self>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
 /// Where entries of a directory go (`struct dir_context`).
 ///
 /// [`DirContext::emit`] may fault on the reader's memory, and the fault may write back to this very
@@ -140,7 +78,7 @@ impl DirContext {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    unsafe fn from_raw<'a>(ctx: *mut bindings::dir_context) -> &'a mut Self {
+    pub(crate) unsafe fn from_raw<'a>(ctx: *mut bindings::dir_context) -> &'a mut Self {
         // SAFETY: The caller vouches for it, and that nobody else uses it. `DirContext` is transparent over `dir_context`.
         unsafe { &mut *ctx.cast() }
     }
@@ -179,14 +117,4 @@ impl DirContext {
         // the call reads under RCU.
         unsafe { bindings::vfs_helper_dir_emit_dots(file.as_ptr(), self.0.get()) }
     }
-}
-
-/// The table for directories.
-pub(crate) const fn dir_operations<T: Complete>() -> *const bindings::file_operations {
-    vtable::VTable::<T>::dir()
-}
-
-/// The table for regular files.
-pub(crate) const fn file_operations<T: Complete>() -> *const bindings::file_operations {
-    vtable::VTable::<T>::file()
 }

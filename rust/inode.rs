@@ -11,21 +11,19 @@
 use self::container::Container;
 use crate::{bindings, fs::FileSystem, super_block::SuperBlock};
 use core::{marker::PhantomData, ops::Deref, pin::Pin, ptr::NonNull};
-use kernel::{prelude::*, types::Opaque};
+use kernel::types::Opaque;
 
 mod attr;
 pub(crate) mod container;
+pub(crate) mod forgotten;
 mod lock;
 mod new;
-mod ops;
-mod pages;
-mod vtable;
+pub(crate) mod pages;
 
 pub use self::{
     attr::{Attr, Idmap, Kstat},
     lock::{Invalidating, Locked, Read, Write},
     new::{Lookup, New},
-    ops::{InodeOperations, Rename},
 };
 pub use crate::time::Timespec;
 
@@ -167,7 +165,7 @@ impl<T: FileSystem> Inode<T> {
     pub fn super_block(&self) -> &SuperBlock<T> {
         // SAFETY: `i_sb` is set by `inode_init_always()` before the inode can be found, for good. Inodes are made
         // through an `&SuperBlock<T>` or by callbacks of one, so it has data; it goes after the last of its inodes
-        // (`Container::give_back` sees to those that are forgotten).
+        // (`forgotten` sees to that).
         unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
     }
 
@@ -296,7 +294,7 @@ impl<T: FileSystem> Inode<T> {
 ///
 /// It lives no longer than the borrow of the super block that it came from, so that no filesystem
 /// can keep one past unmount in its data. Dropping it may evict the inode, which sleeps. One that is
-/// forgotten instead ([`core::mem::forget`]) is given back at unmount: see `Container::given`.
+/// forgotten instead ([`core::mem::forget`]) is given back at unmount: see `forgotten`.
 ///
 /// # Invariants
 ///

@@ -2,9 +2,10 @@
 
 //! Filesystem abstractions that the `kernel` crate does not have yet.
 //!
-//! A filesystem implements [`fs::FileSystem`], [`super_block::SuperOperations`],
-//! [`inode::InodeOperations`], [`file::FileOperations`] and [`iomap::IomapOperations`] for one type
-//! and registers it with [`fs::Registration`]. The C operation tables are kept one to one; what C
+//! A filesystem implements [`fs::FileSystem`] and the traits of [`ops`] for one type, and registers it with
+//! [`registration::Registration`]. From the bottom up: the type (`fs`); the objects that are generic over it (`super_block`,
+//! `inode`, `dentry`, `file`, `iomap`, `fs_context`, `new_super_block`); the operations on them (`ops`); C's tables, which call
+//! those (`tables`); the registration, which knows all of them. The C operation tables are kept one to one; what C
 //! leaves to discipline (who fails a half-made inode, who frees `s_fs_info`, what must have
 //! finished before the inode cache goes) is in types here.
 //!
@@ -46,13 +47,18 @@ pub mod cred;
 pub mod dentry;
 pub mod file;
 pub mod fs;
+pub mod fs_context;
 pub mod global;
 pub mod inode;
 pub mod iomap;
 pub mod module_param;
+pub mod new_super_block;
+pub mod ops;
+pub mod registration;
 pub mod scope;
 pub mod stopped;
 pub mod super_block;
 pub mod sync;
+mod tables;
 pub mod time;
 pub mod work;

@@ -5,30 +5,17 @@
 //! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
 //! [`include/linux/fs/super.h`](srctree/include/linux/fs/super.h)
 
-use crate::{
-    bindings,
-    block::BlockDevice,
-    fs::FileSystem,
-    inode::{IRef, Inode, Lookup, New},
-    scope::NotThreadSafe,
-};
+use crate::{bindings, block::BlockDevice, fs::FileSystem, scope::NotThreadSafe};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
-    error::VTABLE_DEFAULT_ERROR,
     prelude::*,
-    seq_file::SeqFile,
     types::{ForeignOwnable, Opaque},
 };
 
 mod background;
 mod control;
-mod export;
-mod new;
-mod vtable;
 
-use self::background::Tasks;
-pub(crate) use self::new::{fill, kill_sb};
-pub use self::new::{InitSuperBlock, NewSuperBlock, Ready};
+pub(crate) use self::background::Tasks;
 pub use self::{background::Background, control::Frozen};
 
 /// What `s_fs_info` points at: the filesystem's data, and what this crate needs for each mount.
@@ -38,10 +25,10 @@ pub use self::{background::Background, control::Frozen};
 /// `data` came from `T::Data::into_foreign`; `ioend_wq` is a workqueue. Both are released by `Drop`
 /// only, when `tasks` were stopped.
 pub(crate) struct SbInfo<T: FileSystem> {
-    data: *mut c_void,
-    ioend_wq: NonNull<bindings::workqueue_struct>,
-    tasks: Tasks<T>,
-    _fs: PhantomData<T>,
+    pub(crate) data: *mut c_void,
+    pub(crate) ioend_wq: NonNull<bindings::workqueue_struct>,
+    pub(crate) tasks: Tasks<T>,
+    pub(crate) _fs: PhantomData<T>,
 }
 
 impl<T: FileSystem> Drop for SbInfo<T> {
@@ -71,100 +58,6 @@ pub struct StatFs {
     pub name_max: u32,
     /// Identifier of the volume.
     pub fsid: u64,
-}
-
-/// `struct super_operations` and `struct export_operations`.
-///
-/// No callback but [`Self::put_super`] can run after the last inode was evicted, and none at all
-/// before [`NewSuperBlock::init`] has set the data.
-#[vtable]
-pub trait SuperOperations: FileSystem {
-    /// Names of the super block's background tasks, which their workers bear. The position is the
-    /// task's number.
-    const BACKGROUND: &'static [&'static CStr] = &[];
-
-    /// Runs the task with that number, in a worker that makes progress under memory pressure and rests
-    /// during suspend; never twice at a time. Gives back after how many milliseconds to run again, or
-    /// [`None`] to wait for [`SuperBlock::schedule`] or [`SuperBlock::kick`].
-    ///
-    /// Unmount waits for it with `s_umount` held, just before [`Self::put_super`]: to wait for that
-    /// lock would be a deadlock. Optional.
-    fn background(_sb: &SuperBlock<Self>, _task: usize) -> Option<u32> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The last reference is gone and the inode leaves the cache; its pages are truncated. If
-    /// [`Inode::nlink`] is 0 it is to be freed on disk. Not called for an inode that never got out
-    /// of [`New`]. Optional.
-    fn evict_inode(_inode: &Inode<Self>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Writes the inode's attributes; with `wait` the caller wants them durable when this returns, and
-    /// nobody else will see to that: it is not set within a sync of the whole filesystem, which calls
-    /// [`Self::sync_fs`] in the end. Optional.
-    fn write_inode(_inode: &Inode<Self>, _wait: bool) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Makes what was done to the inode by now (attributes; names, if it is a directory) durable, for NFS.
-    /// Optional: without it NFS calls [`Self::write_inode`] for inodes that are dirty.
-    fn commit_metadata(_inode: &Inode<Self>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Unmount: all inodes are gone, I/O is still possible. The data is dropped a little later.
-    /// Optional.
-    fn put_super(_sb: &SuperBlock<Self>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Starts to write everything, and with `wait` waits until it is durable. Optional.
-    fn sync_fs(_sb: &SuperBlock<Self>, _wait: bool) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Makes the volume consistent on disk and lets it rest. No writer is in the filesystem.
-    /// Optional.
-    fn freeze_fs(_sb: &SuperBlock<Self>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Ends what [`Self::freeze_fs`] began. Optional.
-    fn unfreeze_fs(_sb: &SuperBlock<Self>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Space in use. The filesystem's magic and block size are filled in.
-    fn statfs(sb: &SuperBlock<Self>) -> Result<StatFs>;
-
-    /// Prints the options in force, each as `,name=value`, with [`kernel::seq_print!`]. Optional.
-    fn show_options(_sb: &SuperBlock<Self>, _m: &SeqFile) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The device was removed: nothing can be read or written any more. Optional.
-    fn shutdown(_sb: &SuperBlock<Self>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The inode that a file handle names. With it the filesystem can be exported. Optional.
-    ///
-    /// # Errors
-    ///
-    /// `ESTALE` if there is no such inode or it has another generation.
-    fn fh_to_inode<'a>(
-        _sb: &'a SuperBlock<Self>,
-        _ino: u64,
-        _generation: u32,
-    ) -> Result<IRef<'a, Self>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The parent of a directory. Optional, goes with [`Self::fh_to_inode`].
-    fn get_parent<'a>(_sb: &'a SuperBlock<Self>, _child: &Inode<Self>) -> Result<IRef<'a, Self>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
 }
 
 /// A super block whose data is set.
@@ -229,7 +122,7 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }
 
-    /// A handle on the [background task](SuperOperations::BACKGROUND) with that number; [`None`] if
+    /// A handle on the [background task](crate::ops::SuperOperations::BACKGROUND) with that number; [`None`] if
     /// there is no such task.
     pub fn background(&self, task: usize) -> Option<Background<T>> {
         self.info().tasks.get(task).cloned()
@@ -251,7 +144,7 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
-    pub(super) fn stop_tasks(&self) {
+    pub(crate) fn stop_tasks(&self) {
         self.info().tasks.stop();
     }
 
@@ -259,41 +152,6 @@ impl<T: FileSystem> SuperBlock<T> {
     pub fn block_size(&self) -> u32 {
         // SAFETY: A valid super block with data, and that comes after the block size (`NewSuperBlock`).
         unsafe { (*self.as_ptr()).s_blocksize as u32 }
-    }
-
-    /// Looks `ino` up in the inode cache and puts a new inode there if it is missing. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, also while the inode is being created; `ESTALE` if making it has failed.
-    pub fn iget_locked(&self, ino: u64) -> Result<Lookup<'_, T>> {
-        // SAFETY: A valid super block, whose `alloc_inode` is set and which has data for the inodes to point at. Sleeps.
-        let inode = unsafe { bindings::iget_locked(self.as_ptr(), ino) };
-        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-        // SAFETY: `iget_locked` gave us a reference on a valid inode of this super block.
-        unsafe { Lookup::from_raw(inode) }
-    }
-
-    /// Looks `ino` up in the inode cache only. May sleep.
-    pub fn ilookup(&self, ino: u64) -> Option<IRef<'_, T>> {
-        // SAFETY: A valid super block; the inode hash is there from boot on. Sleeps.
-        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_ptr(), ino) })?;
-        // SAFETY: `ilookup` gave us a reference on a valid inode that is no longer new.
-        let inode = unsafe { IRef::from_raw(inode) };
-        inode.is_live().then_some(inode)
-    }
-
-    /// Makes the in-memory inode for a file that is being created. The caller fills it in and gives
-    /// it away.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, or `EBUSY` if an inode of that number is in use.
-    pub fn new_inode(&self, ino: u64) -> Result<New<'_, T>> {
-        // SAFETY: A valid super block with data, as for `iget_locked`. Sleeps.
-        let inode = NonNull::new(unsafe { bindings::new_inode(self.as_ptr()) }).ok_or(ENOMEM)?;
-        // SAFETY: `new_inode` gave us the only reference on a valid inode of this super block.
-        unsafe { New::insert(inode, ino) }
     }
 
     /// Keeps the filesystem from being frozen for a change that does not come through a system call

@@ -50,7 +50,7 @@ impl<T: FileSystem> Attr<'_, T> {
     /// # Safety
     ///
     /// The type invariants hold for `'a`.
-    pub(super) unsafe fn new(
+    pub(crate) unsafe fn new(
         idmap: *mut bindings::mnt_idmap,
         dentry: *mut bindings::dentry,
         attr: *mut bindings::iattr,

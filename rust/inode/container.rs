@@ -2,16 +2,15 @@
 
 //! The slab object that holds an inode, and its life from `alloc_inode` to `free_inode`.
 
-use super::{new, Inode};
+use super::Inode;
 use crate::{
     bindings,
-    fs::{Complete, FileSystem, Type},
-    iomap::ioend,
+    fs::{FileSystem, Type},
 };
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
-    ptr::{self, addr_of_mut, NonNull},
+    ptr::{self, addr_of_mut},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{prelude::*, types::Opaque};
@@ -35,7 +34,7 @@ use kernel::{prelude::*, types::Opaque};
 #[repr(C)]
 pub(crate) struct Container<T: FileSystem> {
     inode: Opaque<bindings::inode>,
-    ioends: Opaque<ioend::Queue>,
+    ioends: Opaque<Queue>,
     live: AtomicBool,
     given: AtomicU32,
     link: UnsafeCell<KVec<u8>>,
@@ -43,6 +42,23 @@ pub(crate) struct Container<T: FileSystem> {
 }
 
 impl<T: FileSystem> Container<T> {
+    /// Sets up what stays so while the object is free.
+    ///
+    /// # Safety
+    ///
+    /// `this` is memory for a container, which nobody uses yet; `run` may be called for the work of its queue.
+    pub(crate) unsafe fn init_once(
+        this: *mut Self,
+        run: unsafe extern "C" fn(*mut bindings::work_struct),
+    ) {
+        // INVARIANT: *Once*.
+        // SAFETY: The memory is only the caller's, and does not move afterwards.
+        unsafe {
+            bindings::inode_init_once(addr_of_mut!((*this).inode).cast());
+            Queue::init(addr_of_mut!((*this).ioends).cast(), run);
+        }
+    }
+
     /// The container of `inode`.
     ///
     /// # Safety
@@ -54,7 +70,7 @@ impl<T: FileSystem> Container<T> {
         unsafe { &*inode.cast() }
     }
 
-    pub(crate) fn ioends(&self) -> *mut ioend::Queue {
+    pub(crate) fn ioends(&self) -> *mut Queue {
         self.ioends.get()
     }
 
@@ -73,12 +89,17 @@ impl<T: FileSystem> Container<T> {
     }
 
     /// Safe code has got a reference on the inode.
-    pub(crate) fn note_given(&self) {
+    pub(super) fn note_given(&self) {
         self.given.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many references safe code has, or has forgotten.
+    pub(super) fn given(&self) -> u32 {
+        self.given.load(Ordering::Relaxed)
+    }
+
     /// A reference that safe code had has gone to C, or goes.
-    pub(crate) fn note_returned(&self) {
+    pub(super) fn note_returned(&self) {
         self.given.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -96,18 +117,20 @@ impl<T: FileSystem> Container<T> {
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn create_cache<T: Complete>(name: &CStr) -> Result<*mut bindings::kmem_cache> {
+///
+/// # Safety
+///
+/// `init_once` calls [`Container::init_once`] for a container of type `T`, and nothing else.
+pub(crate) unsafe fn create_cache<T: FileSystem>(
+    name: &CStr,
+    init_once: unsafe extern "C" fn(*mut c_void),
+) -> Result<*mut bindings::kmem_cache> {
     let size = size_of::<Container<T>>().try_into()?;
     let align = align_of::<Container<T>>().try_into()?;
     // SAFETY: `name` is a NUL-terminated string that the call copies. The constructor writes to no more than the first
     // `size` bytes of an object.
     let cache = unsafe {
-        bindings::vfs_helper_kmem_cache_create(
-            name.as_char_ptr(),
-            size,
-            align,
-            Some(init_once::<T>),
-        )
+        bindings::vfs_helper_kmem_cache_create(name.as_char_ptr(), size, align, Some(init_once))
     };
     if cache.is_null() {
         return Err(ENOMEM);
@@ -115,26 +138,38 @@ pub(crate) fn create_cache<T: Complete>(name: &CStr) -> Result<*mut bindings::km
     Ok(cache)
 }
 
-/// The slab's constructor.
+/// A queue of ended I/O of one inode. Its protocol is that of [`ioend`](crate::tables::iomap::ioend).
 ///
-/// # Safety
+/// # Invariants
 ///
-/// Called by the slab allocator once for each object, with a pointer to its uninitialised memory.
-unsafe extern "C" fn init_once<T: Complete>(object: *mut c_void) {
-    let this = object.cast::<Container<T>>();
-    // INVARIANT: *Once*.
-    // SAFETY: The cache was made for objects of the size and alignment of a container. The slab allocator calls this
-    // before it hands any of them out, so that nobody else uses it.
-    unsafe {
-        bindings::inode_init_once(addr_of_mut!((*this).inode).cast());
-        ioend::Queue::init::<T>(addr_of_mut!((*this).ioends).cast());
+/// *Pending*: `work` is pending or `list` is being taken if and only if `list` is not
+/// empty.
+#[repr(C)]
+pub(crate) struct Queue {
+    pub(crate) lock: bindings::spinlock_t,
+    pub(crate) list: bindings::list_head,
+    pub(crate) work: bindings::work_struct,
+}
+
+impl Queue {
+    /// # Safety
+    ///
+    /// `this` is memory for a queue, which nobody uses yet; `run` may be called for its work.
+    unsafe fn init(this: *mut Self, run: unsafe extern "C" fn(*mut bindings::work_struct)) {
+        // INVARIANT: The list is empty and the work is not pending.
+        // SAFETY: The memory is the slab constructor's, which nobody else uses, and it does not move afterwards.
+        unsafe {
+            bindings::vfs_helper_spin_lock_init(&raw mut (*this).lock);
+            bindings::vfs_helper_init_list_head(&raw mut (*this).list);
+            bindings::vfs_helper_init_work(&raw mut (*this).work, Some(run));
+        }
     }
 }
 
 /// # Safety
 ///
 /// Called by the VFS for a super block of this filesystem.
-pub(crate) unsafe extern "C" fn alloc_inode<T: Complete>(
+pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
     // SAFETY: `alloc_inode()` in fs/inode.c calls this through `sb->s_op`, which `fill` has set, so that the super block is of
@@ -198,42 +233,6 @@ pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     // SAFETY: The object came from a slab cache, which stays until `rcu_barrier()` at
     // unregistration.
     unsafe { bindings::kfree(inode.cast()) };
-}
-
-/// Whether safe code has forgotten a reference on `inode`, at a time when none of its references can live.
-///
-/// # Safety
-///
-/// `inode` is a valid inode of type `T`.
-unsafe extern "C" fn was_forgotten<T: FileSystem>(inode: *mut bindings::inode) -> bool {
-    // SAFETY: The caller vouches for a valid inode of type `T`.
-    unsafe { Container::<T>::of(inode) }
-        .given
-        .load(Ordering::Relaxed)
-        != 0
-}
-
-/// Gives back the references on inodes that safe code has forgotten, so that they go before their super block does.
-/// Without that their pages, which memory reclaim finds, would point at freed memory and at a module that is no more.
-///
-/// # Safety
-///
-/// `sb` is a super block of type `T` with data that is being taken down: nobody else uses it, no callback for it
-/// runs that could have references on inodes, and its background tasks were stopped.
-pub(crate) unsafe fn give_back<T: FileSystem>(sb: *mut bindings::super_block) {
-    loop {
-        // SAFETY: The super block is valid, and all its inodes come from `alloc_inode`, so that they are of type `T`.
-        let inode = unsafe { bindings::vfs_helper_find_inode(sb, Some(was_forgotten::<T>)) };
-        let Some(inode) = NonNull::new(inode) else {
-            break;
-        };
-        kernel::pr_warn_once!(
-            "a reference on an inode was forgotten; it is given back at unmount\n"
-        );
-        // SAFETY: The inode is valid: the reference that was forgotten keeps it. By *Given* that reference is nobody's, so
-        // that it is ours to give back. Nobody else does: the super block is ours.
-        unsafe { new::give_back_one::<T>(inode) };
-    }
 }
 
 // `Inode<T>` is what the rest sees of a container.

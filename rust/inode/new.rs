@@ -2,12 +2,8 @@
 
 //! Inodes that are being made.
 
-use super::{container::Container, vtable, FileType, IRef, Idmap, Inode, Locked, Write};
-use crate::{
-    bindings,
-    fs::{Complete, FileSystem},
-    super_block::SuperBlock,
-};
+use super::{container::Container, FileType, IRef, Idmap, Inode, Locked, Write};
+use crate::{bindings, fs::FileSystem, super_block::SuperBlock};
 use core::{marker::PhantomData, mem::ManuallyDrop, ops::Deref, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 
@@ -24,7 +20,7 @@ impl<T: FileSystem> Lookup<'_, T> {
     ///
     /// `inode` was just returned by `iget_locked()` for a super block of type `T` that is alive for
     /// the lifetime of the result, and the reference goes over.
-    pub(crate) unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Result<Self> {
+    unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Result<Self> {
         // Others wait until `I_NEW` is clear: whoever sees it set is who is to fill the inode in.
         // SAFETY: The caller's reference keeps the inode.
         if unsafe { is_new(inode) } {
@@ -37,6 +33,43 @@ impl<T: FileSystem> Lookup<'_, T> {
             return Err(ESTALE);
         }
         Ok(Self::Cached(inode))
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Looks `ino` up in the inode cache and puts a new inode there if it is missing. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also while the inode is being created; `ESTALE` if making it has failed.
+    pub fn iget_locked(&self, ino: u64) -> Result<Lookup<'_, T>> {
+        // SAFETY: A valid super block, whose `alloc_inode` is set and which has data for the inodes to point at. Sleeps.
+        let inode = unsafe { bindings::iget_locked(self.as_ptr(), ino) };
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        // SAFETY: `iget_locked` gave us a reference on a valid inode of this super block.
+        unsafe { Lookup::from_raw(inode) }
+    }
+
+    /// Looks `ino` up in the inode cache only. May sleep.
+    pub fn ilookup(&self, ino: u64) -> Option<IRef<'_, T>> {
+        // SAFETY: A valid super block; the inode hash is there from boot on. Sleeps.
+        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_ptr(), ino) })?;
+        // SAFETY: `ilookup` gave us a reference on a valid inode that is no longer new.
+        let inode = unsafe { IRef::from_raw(inode) };
+        inode.is_live().then_some(inode)
+    }
+
+    /// Makes the in-memory inode for a file that is being created. The caller fills it in and gives
+    /// it away.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or `EBUSY` if an inode of that number is in use.
+    pub fn new_inode(&self, ino: u64) -> Result<New<'_, T>> {
+        // SAFETY: A valid super block with data, as for `iget_locked`. Sleeps.
+        let inode = NonNull::new(unsafe { bindings::new_inode(self.as_ptr()) }).ok_or(ENOMEM)?;
+        // SAFETY: `new_inode` gave us the only reference on a valid inode of this super block.
+        unsafe { New::insert(inode, ino) }
     }
 }
 
@@ -55,33 +88,16 @@ unsafe fn state(inode: NonNull<bindings::inode>) -> bindings::inode_state_flags_
 /// # Safety
 ///
 /// `inode` is valid.
-unsafe fn is_new(inode: NonNull<bindings::inode>) -> bool {
+pub(super) unsafe fn is_new(inode: NonNull<bindings::inode>) -> bool {
     // SAFETY: The caller vouches for the inode.
     unsafe { state(inode) & bindings::inode_state_flags_enum_I_NEW != 0 }
-}
-
-/// Gives one reference back that was an [`IRef`] or a [`New`].
-///
-/// # Safety
-///
-/// `inode` is valid and of type `T`; the reference is the caller's, and is counted in its container.
-pub(super) unsafe fn give_back_one<T: FileSystem>(inode: NonNull<bindings::inode>) {
-    // SAFETY: The caller's reference keeps the inode. Whoever has one on an inode that is `I_NEW` has made it.
-    unsafe {
-        if is_new(inode) {
-            drop(New::<'_, T>::counted(inode));
-        } else {
-            Container::<T>::of(inode.as_ptr()).note_returned();
-            bindings::iput(inode.as_ptr());
-        }
-    }
 }
 
 /// An inode that only its maker uses.
 ///
 /// The ways out are [`New::unlock_new`] and being returned from a callback that creates; otherwise
 /// `Drop` fails the inode: whoever waits for it tries again or gets an error, and
-/// [`evict_inode`](crate::super_block::SuperOperations::evict_inode) is not called. What was done
+/// [`evict_inode`](crate::ops::SuperOperations::evict_inode) is not called. What was done
 /// on the volume for a file whose creation fails is the filesystem's to undo.
 ///
 /// # Invariants
@@ -108,7 +124,7 @@ impl<'a, T: FileSystem> New<'a, T> {
     /// # Safety
     ///
     /// The type invariants hold. The super block is alive for `'a`.
-    unsafe fn counted(inode: NonNull<bindings::inode>) -> Self {
+    pub(super) unsafe fn counted(inode: NonNull<bindings::inode>) -> Self {
         // INVARIANT: The caller vouches for it.
         Self {
             inode,
@@ -126,7 +142,7 @@ impl<'a, T: FileSystem> New<'a, T> {
     ///
     /// `inode` was just returned by `new_inode()` for a super block of type `T` that is alive for
     /// `'a`, and the reference goes over.
-    pub(crate) unsafe fn insert(inode: NonNull<bindings::inode>, ino: u64) -> Result<Self> {
+    unsafe fn insert(inode: NonNull<bindings::inode>, ino: u64) -> Result<Self> {
         // SAFETY: `new_inode()` has put it on the super block's list only, and who walks that looks at the number of none
         // that is not hashed.
         unsafe { (*inode.as_ptr()).i_ino = ino };
@@ -217,43 +233,18 @@ impl<'a, T: FileSystem> New<'a, T> {
     }
 }
 
-impl<'a, T: Complete> New<'a, T> {
-    /// Sets the operation tables that the mode asks for and lets the filesystem be called for the
-    /// inode. Gives back the inode, whose reference is the caller's then.
-    fn finish(self) -> Result<NonNull<bindings::inode>> {
-        // SAFETY: The inode is valid, of type `T`, and its tables are only ours until it is no longer `I_NEW`. The link
-        // is not written again, `self` being consumed, and goes with the inode, a grace period after it.
-        unsafe { vtable::set_operations::<T>(self.inode, &*self.container().link_ptr())? };
+impl<'a, T: FileSystem> New<'a, T> {
+    /// Lets the filesystem be called for the inode once `set_operations` has set its tables: it gets the target of a symbolic
+    /// link with a NUL at the end, or nothing. Gives back the inode, still `I_NEW`, whose reference is the caller's then.
+    pub(crate) fn into_live(
+        self,
+        set_operations: impl FnOnce(NonNull<bindings::inode>, &KVec<u8>) -> Result,
+    ) -> Result<NonNull<bindings::inode>> {
+        // SAFETY: `self` is consumed, so that the link is not written again; it goes with the inode, a grace period after it.
+        set_operations(self.inode, unsafe { &*self.container().link_ptr() })?;
         self.container().set_live();
         self.container().note_returned();
         Ok(ManuallyDrop::new(self).inode)
-    }
-
-    /// Gives the inode out.
-    ///
-    /// # Errors
-    ///
-    /// `EFSCORRUPTED` if no mode was set, or it is a symbolic link whose target the filesystem does
-    /// not know.
-    pub fn unlock_new(self) -> Result<IRef<'a, T>> {
-        let inode = self.finish()?;
-        // SAFETY: It was a `New`, so it is `I_NEW`, and only we clear that.
-        unsafe { bindings::unlock_new_inode(inode.as_ptr()) };
-        // SAFETY: `finish` gave us the reference of the `New`, whose super block is alive for `'a`.
-        Ok(unsafe { IRef::from_raw(inode) })
-    }
-
-    /// Gives the inode to `dentry`.
-    ///
-    /// # Safety
-    ///
-    /// `dentry` is a negative dentry of this super block whose directory is locked exclusively.
-    pub(crate) unsafe fn instantiate(self, dentry: *mut bindings::dentry) -> Result {
-        let inode = self.finish()?;
-        // SAFETY: The dentry is negative and stays so until now, its directory being locked. The inode is `I_NEW`, and no
-        // other dentry has it. The reference that `finish` gave us goes over.
-        unsafe { bindings::d_instantiate_new(dentry, inode.as_ptr()) };
-        Ok(())
     }
 }
 

@@ -6,15 +6,11 @@
 //! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
 use super::{Inode, Invalidating};
-use crate::{
-    bindings,
-    fs::{Complete, FileSystem},
-    iomap,
-};
-use core::ptr;
+use crate::{bindings, fs::FileSystem};
 use kernel::{error::to_result, prelude::*};
 
-fn offset(pos: u64) -> i64 {
+/// A position as C takes it.
+pub(crate) fn offset(pos: u64) -> i64 {
     i64::try_from(pos).unwrap_or(i64::MAX)
 }
 
@@ -53,42 +49,5 @@ impl<T: FileSystem> Invalidating<'_, T> {
     pub fn truncate_setsize(&self, size: u64) {
         // SAFETY: The inode is valid, and both of its locks, which serialise the size and the pages past it, are held.
         unsafe { bindings::truncate_setsize(self.as_ptr(), offset(size)) };
-    }
-}
-
-impl<T: Complete> Invalidating<'_, T> {
-    /// Zeroes bytes `pos..pos + len` through the page cache; holes stay holes.
-    ///
-    /// # Errors
-    ///
-    /// What [`begin`](crate::iomap::IomapOperations::begin) or reading the block says.
-    pub fn zero_range(&self, pos: u64, len: u64) -> Result {
-        if len == 0 {
-            return Ok(());
-        }
-        // SAFETY: The inode is valid, and both of its locks are held, as iomap wants for zeroing. The tables are made for inodes
-        // of type `T`, which this is.
-        to_result(unsafe {
-            bindings::iomap_zero_range(
-                self.as_ptr(),
-                offset(pos),
-                offset(len),
-                ptr::null_mut(),
-                iomap::ops::<T>(),
-                iomap::write_ops::<T>(),
-                ptr::null_mut(),
-            )
-        })
-    }
-
-    /// Zeroes from `pos` to the end of its block, if it is not at the start of one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::zero_range`].
-    pub fn truncate_page(&self, pos: u64) -> Result {
-        let block = u64::from(self.super_block().block_size());
-        let tail = pos & (block - 1);
-        self.zero_range(pos, if tail == 0 { 0 } else { block - tail })
     }
 }

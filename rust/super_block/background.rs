@@ -2,7 +2,7 @@
 
 //! Work of a super block that runs in a worker.
 
-use super::{SuperBlock, SuperOperations};
+use super::SuperBlock;
 use crate::{
     bindings,
     fs::FileSystem,
@@ -14,10 +14,10 @@ use kernel::{prelude::*, sync::Arc};
 ///
 /// # Invariants
 ///
-/// `sb` is a super block of type `T`. It is born of [`NewSuperBlock::init`](super::NewSuperBlock::init),
+/// `sb` is a super block of type `T`. It is born of [`NewSuperBlock::init`](crate::new_super_block::NewSuperBlock::init),
 /// which gives no handle out before the data is set, and the work is stopped for good before the super
 /// block dies: so that whenever it runs, the invariants of [`SuperBlock`] hold.
-pub(super) struct SuperTask<T: FileSystem> {
+pub(crate) struct SuperTask<T: FileSystem> {
     sb: *mut bindings::super_block,
     number: usize,
     run: fn(&SuperBlock<T>, usize) -> Option<u32>,
@@ -36,7 +36,7 @@ impl<T: FileSystem> Task for SuperTask<T> {
     }
 }
 
-/// Handle on one of a super block's [background tasks](SuperOperations::BACKGROUND). It may be kept
+/// Handle on one of a super block's [background tasks](crate::ops::SuperOperations::BACKGROUND). It may be kept
 /// past unmount: it does nothing then.
 pub struct Background<T: FileSystem>(Arc<Periodic<SuperTask<T>>>);
 
@@ -59,10 +59,10 @@ impl<T: FileSystem> Clone for Background<T> {
 }
 
 /// All tasks of a super block.
-pub(super) struct Tasks<T: FileSystem>(KVec<Background<T>>);
+pub(crate) struct Tasks<T: FileSystem>(KVec<Background<T>>);
 
 impl<T: FileSystem> Tasks<T> {
-    /// Makes the tasks of `sb`. None runs yet.
+    /// Makes the tasks of `sb`, which have these names and all `run`. None runs yet.
     ///
     /// # Safety
     ///
@@ -72,21 +72,15 @@ impl<T: FileSystem> Tasks<T> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) unsafe fn new(sb: *mut bindings::super_block) -> Result<Self>
-    where
-        T: SuperOperations,
-    {
-        if !T::HAS_BACKGROUND {
-            return Ok(Self(KVec::new()));
-        }
-        let mut tasks = KVec::with_capacity(T::BACKGROUND.len(), GFP_KERNEL)?;
-        for (number, name) in T::BACKGROUND.iter().enumerate() {
-            // INVARIANT: By the contract.
-            let task = SuperTask {
-                sb,
-                number,
-                run: T::background,
-            };
+    pub(crate) unsafe fn new(
+        sb: *mut bindings::super_block,
+        names: &[&CStr],
+        run: fn(&SuperBlock<T>, usize) -> Option<u32>,
+    ) -> Result<Self> {
+        let mut tasks = KVec::with_capacity(names.len(), GFP_KERNEL)?;
+        for (number, name) in names.iter().enumerate() {
+            // INVARIANT: The caller vouches for it.
+            let task = SuperTask { sb, number, run };
             let task = Arc::pin_init(Periodic::new(name, task), GFP_KERNEL)?;
             tasks.push(Background(task), GFP_KERNEL)?;
         }
@@ -94,13 +88,13 @@ impl<T: FileSystem> Tasks<T> {
     }
 
     /// Cancels all tasks and waits for them. None runs again, whoever holds a handle.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for task in self.0.iter() {
             task.0.stop();
         }
     }
 
-    pub(super) fn get(&self, number: usize) -> Option<&Background<T>> {
+    pub(crate) fn get(&self, number: usize) -> Option<&Background<T>> {
         self.0.get(number)
     }
 }

@@ -25,7 +25,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// # Errors
     ///
     /// `EBUSY` if somebody holds `s_umount` exclusively (a mount, an unmount); what writeback or
-    /// [`sync_fs`](super::SuperOperations::sync_fs) say.
+    /// [`sync_fs`](crate::ops::SuperOperations::sync_fs) say.
     pub fn try_sync(&self) -> Result {
         // SAFETY: A valid super block; `s_umount`, which syncing wants held, is taken by the call if nobody has it.
         to_result(unsafe { bindings::vfs_helper_sb_try_sync(self.as_ptr()) })
@@ -33,7 +33,7 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Freezes the filesystem through its device, as `FIFREEZE` and device mapper do, for as long as
     /// the guard lives: writers wait, dirty data is written back, and
-    /// [`freeze_fs`](super::SuperOperations::freeze_fs) is called. The caller is not a writer and
+    /// [`freeze_fs`](crate::ops::SuperOperations::freeze_fs) is called. The caller is not a writer and
     /// holds no lock of the filesystem.
     ///
     /// # Errors

@@ -11,14 +11,18 @@
 use kernel::{new_mutex, prelude::*, sync::Mutex};
 use vfs::{
     dentry::Dentry,
-    file::{DirContext, File, FileOperations},
+    file::{DirContext, File},
     fs::{
         param::{Spec, Table, Value},
-        FileSystem, FsContext, Registration,
+        FileSystem,
     },
-    inode::{IRef, Inode, InodeOperations, Locked, Lookup, Read},
-    iomap::{BeginFlags, Ioend, IomapOperations, Mapping},
-    super_block::{NewSuperBlock, Ready, StatFs, SuperBlock, SuperOperations},
+    fs_context::FsContext,
+    inode::{IRef, Inode, Locked, Lookup, Read},
+    iomap::{BeginFlags, Ioend, Mapping},
+    new_super_block::{NewSuperBlock, Ready},
+    ops::{ContextOperations, FileOperations, InodeOperations, IomapOperations, SuperOperations},
+    registration::Registration,
+    super_block::{StatFs, SuperBlock},
 };
 
 const ROOT: u64 = 1;
@@ -55,7 +59,10 @@ impl FileSystem for Careless {
     fn init_inode() -> impl PinInit<KVec<u64>, Error> {
         KVec::from_elem(ROOT, 8, GFP_KERNEL).map_err(Error::from)
     }
+}
 
+#[vtable]
+impl ContextOperations for Careless {
     fn new_options(_sb: Option<&SuperBlock<Self>>) -> Result {
         Ok(())
     }
@@ -89,7 +96,10 @@ impl SuperOperations for Careless {
         if let Ok(inode) = iget(sb, 77) {
             core::mem::forget(inode);
         }
-        pr_info!("{} inodes were evicted\n", sb.data().get_ref().evicted.lock().len());
+        pr_info!(
+            "{} inodes were evicted\n",
+            sb.data().get_ref().evicted.lock().len()
+        );
     }
 
     fn statfs(_sb: &SuperBlock<Self>) -> Result<StatFs> {

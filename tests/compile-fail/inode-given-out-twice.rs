@@ -6,8 +6,8 @@
 
 use kernel::prelude::*;
 use vfs::{
-    fs::Complete,
     inode::{IRef, New},
+    ops::Complete,
 };
 
 pub fn give_out<'a, T: Complete>(mut new: New<'a, T>) -> Result<IRef<'a, T>> {

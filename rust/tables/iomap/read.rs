@@ -2,8 +2,11 @@
 
 //! Buffered reads: `struct iomap_read_ops`.
 
-use super::{announce, ended, ioend, map, Io};
-use crate::{bindings, block::Batch, fs::Complete, stopped};
+use super::{
+    ioend, map,
+    observer::{announce, ended},
+};
+use crate::{bindings, block::Batch, iomap::Io, ops::Complete, stopped};
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 

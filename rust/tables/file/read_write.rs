@@ -12,9 +12,9 @@
 
 use crate::{
     bindings,
-    fs::Complete,
     inode::{Inode, Locked, Write},
-    iomap,
+    ops::Complete,
+    tables::iomap,
 };
 use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
@@ -144,15 +144,15 @@ impl<T: Complete> Request<T> {
     }
 
     /// Direct I/O, with `i_rwsem` held as `kind` asks.
-    fn direct(&self, kind: iomap::Dio, flags: u32) -> isize {
+    fn direct(&self, kind: iomap::direct::Dio, flags: u32) -> isize {
         // SAFETY: Both are valid and only ours, and the lock is held. The tables are for inodes of this file's type. If the request is
         // asynchronous, what outlives this call is iomap's, which has a copy of all that it needs, and the file with it.
         unsafe {
             bindings::iomap_dio_rw(
                 self.iocb,
                 self.iter,
-                iomap::ops::<T>(),
-                iomap::dio_ops::<T>(kind),
+                iomap::map::ops::<T>(),
+                iomap::direct::dio_ops::<T>(kind),
                 flags,
                 ptr::null_mut(),
                 0,
@@ -166,7 +166,7 @@ impl<T: Complete> Request<T> {
         }
         // SAFETY: `iocb` is valid, and its file open for reading.
         unsafe { bindings::vfs_helper_file_accessed((*self.iocb).ki_filp) };
-        self.shared(|| self.direct(iomap::Dio::Overwrite, 0))
+        self.shared(|| self.direct(iomap::direct::Dio::Overwrite, 0))
     }
 
     fn buffered_write(&self) -> isize {
@@ -191,8 +191,8 @@ impl<T: Complete> Request<T> {
             bindings::iomap_file_buffered_write(
                 self.iocb,
                 self.iter,
-                iomap::ops::<T>(),
-                iomap::write_ops::<T>(),
+                iomap::map::ops::<T>(),
+                iomap::write::write_ops::<T>(),
                 ptr::null_mut(),
             )
         }
@@ -237,7 +237,7 @@ impl<T: Complete> Request<T> {
         self.modified()?;
         // `begin` is asked with `OVERWRITE_ONLY` for the whole range, and the first answer decides.
         let flags = bindings::VFS_CONST_IOMAP_DIO_OVERWRITE_ONLY | self.stable_flag();
-        Ok(self.direct(iomap::Dio::Overwrite, flags))
+        Ok(self.direct(iomap::direct::Dio::Overwrite, flags))
     }
 
     fn direct_write_exclusive(&self, inode: &Locked<'_, T, Write>) -> Result<isize, isize> {
@@ -246,7 +246,7 @@ impl<T: Complete> Request<T> {
         zero_eof(inode, self.pos())?;
         self.modified()?;
         let flags = bindings::VFS_CONST_IOMAP_DIO_FORCE_WAIT | self.stable_flag();
-        Ok(self.direct(iomap::Dio::Allocate, flags))
+        Ok(self.direct(iomap::direct::Dio::Allocate, flags))
     }
 }
 

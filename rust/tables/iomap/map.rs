@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of `struct iomap_ops` and `struct iomap_write_ops`.
+//! The callbacks of `struct iomap_ops`.
 
-use super::{read, BeginFlags, MapFlags, MapKind, Mapping};
-use crate::{bindings, fs::Complete, inode::Inode};
+use crate::{
+    bindings,
+    inode::Inode,
+    iomap::{BeginFlags, MapFlags, MapKind, Mapping},
+    ops::Complete,
+};
 use core::marker::PhantomData;
 use kernel::{error::from_result, prelude::*};
 
@@ -13,11 +17,6 @@ const NULL_ADDR: u64 = u64::MAX;
 /// The operations for everything but writeback.
 pub(crate) const fn ops<T: Complete>() -> *const bindings::iomap_ops {
     &VTable::<T>::OPS
-}
-
-/// The operations for buffered writes.
-pub(crate) const fn write_ops<T: Complete>() -> *const bindings::iomap_write_ops {
-    &VTable::<T>::WRITE_OPS
 }
 
 /// Checks what the filesystem says about `pos`, and writes it to `iomap`. iomap only warns about
@@ -99,20 +98,6 @@ impl<T: Complete> VTable<T> {
         iomap_begin: Some(Self::begin),
         iomap_end: if T::HAS_END || T::HAS_PUNCH_DELALLOC {
             Some(Self::end)
-        } else {
-            None
-        },
-        ..pin_init::zeroed()
-    };
-
-    const WRITE_OPS: bindings::iomap_write_ops = bindings::iomap_write_ops {
-        iomap_valid: if T::HAS_MAPPING_VALID {
-            Some(Self::valid)
-        } else {
-            None
-        },
-        read_folio_range: if T::HAS_SUBMIT_IO {
-            Some(read::read_folio_range::<T>)
         } else {
             None
         },
@@ -257,13 +242,5 @@ impl<T: Complete> VTable<T> {
             let inode = unsafe { Inode::from_raw(inode) };
             T::punch_delalloc(inode, pos, pos.saturating_add(len));
         }
-    }
-
-    /// # Safety
-    ///
-    /// Called by iomap with a mapping that `begin` has filled in, and a locked folio.
-    unsafe extern "C" fn valid(inode: *mut bindings::inode, iomap: *const bindings::iomap) -> bool {
-        // SAFETY: The iteration that `begin` was called in goes on, which keeps the inode and the mapping.
-        unsafe { T::mapping_valid(Inode::from_raw(inode), (*iomap).validity_cookie) }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
-use crate::{bindings, fs::Complete, iomap};
+use crate::{bindings, ops::Complete, tables::iomap};
 use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 
@@ -32,7 +32,7 @@ impl<T: Complete> VTable<T> {
             bindings::file_update_time(file);
             // Keeps truncation away between the check of the size and the page turning dirty.
             bindings::vfs_helper_filemap_invalidate_lock_shared(inode);
-            let ret = bindings::iomap_page_mkwrite(vmf, iomap::ops::<T>(), ptr::null_mut());
+            let ret = bindings::iomap_page_mkwrite(vmf, iomap::map::ops::<T>(), ptr::null_mut());
             bindings::vfs_helper_filemap_invalidate_unlock_shared(inode);
             bindings::vfs_helper_sb_end_pagefault((*inode).i_sb);
             ret

@@ -2,8 +2,8 @@
 
 //! Direct I/O: `struct iomap_dio_ops`.
 
-use super::{announce, ioend, Io};
-use crate::{bindings, fs::Complete, inode::Inode, scope::NoFs, stopped};
+use super::{ioend, observer::announce};
+use crate::{bindings, inode::Inode, iomap::Io, ops::Complete, scope::NoFs, stopped};
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 

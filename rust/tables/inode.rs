@@ -2,10 +2,17 @@
 
 //! The callbacks of `struct inode_operations`, and which tables an inode gets.
 
-use super::{Attr, FileType, Idmap, Inode, Kstat, Locked, New, Rename, Write};
-use crate::{bindings, dentry::Dentry, file, fs::Complete, iomap};
+use super::{file, iomap};
+use crate::{
+    bindings,
+    dentry::Dentry,
+    inode::{FileType, IRef, Idmap, Inode, Locked, New, Write},
+    ops::{Complete, Rename},
+};
 use core::{marker::PhantomData, ptr, ptr::NonNull};
 use kernel::{error::from_result, prelude::*};
+
+mod attr;
 
 /// Sets the operation tables of an inode by its type.
 ///
@@ -17,10 +24,7 @@ use kernel::{error::from_result, prelude::*};
 ///
 /// `inode` is a valid inode of type `T` whose attributes and tables only this thread uses; `link` is its target with a
 /// NUL at the end, or empty, and lives as long as the inode can be seen under RCU.
-pub(super) unsafe fn set_operations<T: Complete>(
-    inode: NonNull<bindings::inode>,
-    link: &KVec<u8>,
-) -> Result {
+unsafe fn set_operations<T: Complete>(inode: NonNull<bindings::inode>, link: &KVec<u8>) -> Result {
     let inode = inode.as_ptr();
     // SAFETY: The caller vouches for the inode and for the fields that are used here. They are reached one by one: the
     // inode is hashed, so that others may look at its number and its state meanwhile.
@@ -33,7 +37,7 @@ pub(super) unsafe fn set_operations<T: Complete>(
             FileType::Regular => {
                 (*inode).i_op = &VTable::<T>::OTHER;
                 (*inode).__bindgen_anon_3.i_fop = file::file_operations::<T>();
-                (*inode).i_data.a_ops = iomap::address_space_operations::<T>();
+                (*inode).i_data.a_ops = iomap::pages::address_space_operations::<T>();
                 // The mapping has no folio yet.
                 bindings::vfs_helper_mapping_set_large_folios(inode);
             }
@@ -50,6 +54,43 @@ pub(super) unsafe fn set_operations<T: Complete>(
         }
     }
     Ok(())
+}
+
+impl<'a, T: Complete> New<'a, T> {
+    /// Sets the operation tables that the mode asks for, and lets the filesystem be called for the inode, whose reference is the
+    /// caller's then.
+    fn finish(self) -> Result<NonNull<bindings::inode>> {
+        // SAFETY: The inode is valid, of type `T`, and its tables are only ours until it is no longer `I_NEW`. The link
+        // stays with it.
+        self.into_live(|inode, link| unsafe { set_operations::<T>(inode, link) })
+    }
+
+    /// Gives the inode out.
+    ///
+    /// # Errors
+    ///
+    /// `EFSCORRUPTED` if no mode was set, or it is a symbolic link whose target the filesystem does
+    /// not know.
+    pub fn unlock_new(self) -> Result<IRef<'a, T>> {
+        let inode = self.finish()?;
+        // SAFETY: It was a `New`, so it is `I_NEW`, and only we clear that.
+        unsafe { bindings::unlock_new_inode(inode.as_ptr()) };
+        // SAFETY: `into_live` gave us the reference of the `New`, whose super block is alive for `'a`.
+        Ok(unsafe { IRef::from_raw(inode) })
+    }
+
+    /// Gives the inode to `dentry`.
+    ///
+    /// # Safety
+    ///
+    /// `dentry` is a negative dentry of this super block whose directory is locked exclusively.
+    unsafe fn instantiate(self, dentry: *mut bindings::dentry) -> Result {
+        let inode = self.finish()?;
+        // SAFETY: The dentry is negative and stays so until now, its directory being locked. The inode is `I_NEW`, and no
+        // other dentry has it. The reference that `into_live` gave us goes over.
+        unsafe { bindings::d_instantiate_new(dentry, inode.as_ptr()) };
+        Ok(())
+    }
 }
 
 /// # Safety
@@ -102,12 +143,12 @@ impl<T: Complete> VTable<T> {
     /// Regular and special files.
     const OTHER: bindings::inode_operations = bindings::inode_operations {
         getattr: if T::HAS_GETATTR {
-            Some(Self::getattr)
+            Some(attr::getattr::<T>)
         } else {
             None
         },
         setattr: if T::HAS_SETATTR {
-            Some(Self::setattr)
+            Some(attr::setattr::<T>)
         } else {
             None
         },
@@ -163,7 +204,7 @@ impl<T: Complete> VTable<T> {
 
     const LINK: bindings::inode_operations = bindings::inode_operations {
         get_link: if T::HAS_GET_LINK {
-            Some(Self::get_link)
+            Some(attr::get_link::<T>)
         } else {
             None
         },
@@ -379,76 +420,5 @@ impl<T: Complete> VTable<T> {
             T::rename(idmap, &rename)?;
             Ok(0)
         })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the VFS with the inode of `dentry` locked exclusively.
-    unsafe extern "C" fn setattr(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        attr: *mut bindings::iattr,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: `notify_change()` asks its callers for a positive dentry whose inode they have locked, and passes on what
-            // they have on their stacks. Nothing keeps the name.
-            let (inode, attr) =
-                unsafe { (locked_child::<T>(dentry), Attr::new(idmap, dentry, attr)) };
-            T::setattr(&inode, &attr)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the VFS with a valid path of this filesystem.
-    unsafe extern "C" fn getattr(
-        idmap: *mut bindings::mnt_idmap,
-        path: *const bindings::path,
-        stat: *mut bindings::kstat,
-        request_mask: u32,
-        _flags: c_uint,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: The caller of `vfs_getattr_nosec()` has a reference on the path, whose dentry is positive: that keeps the inode.
-            // `stat` is on that caller's stack.
-            let (inode, stat) = unsafe {
-                let inode = bindings::vfs_helper_d_inode((*path).dentry);
-                bindings::generic_fillattr(idmap, request_mask, inode, stat);
-                (Inode::from_raw(inode), Kstat::from_raw(stat))
-            };
-            T::getattr(inode, stat, request_mask)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the VFS for a symbolic link of this filesystem: with a dentry and a reference on
-    /// the inode, or without a dentry under RCU.
-    unsafe extern "C" fn get_link(
-        dentry: *mut bindings::dentry,
-        inode: *mut bindings::inode,
-        done: *mut bindings::delayed_call,
-    ) -> *const c_char {
-        if dentry.is_null() {
-            return ECHILD.to_ptr::<c_char>();
-        }
-        // SAFETY: With a dentry `pick_link()` and `vfs_get_link()` are out of RCU and have a reference on it, which keeps the inode.
-        match T::get_link(unsafe { Inode::from_raw(inode) }) {
-            Ok(target) => {
-                // SAFETY: A `CString` ends with a NUL.
-                let copy = unsafe {
-                    bindings::kstrdup(target.as_char_ptr(), bindings::VFS_CONST_GFP_KERNEL)
-                };
-                if copy.is_null() {
-                    return ENOMEM.to_ptr::<c_char>();
-                }
-                // SAFETY: `done` is the caller's, who runs it when it is through with the copy.
-                unsafe { bindings::vfs_helper_set_delayed_kfree(done, copy.cast()) };
-                copy
-            }
-            Err(e) => e.to_ptr::<c_char>(),
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! `struct address_space_operations` of regular files.
 
 use super::{read, writeback};
-use crate::{bindings, fs::Complete};
+use crate::{bindings, ops::Complete};
 use core::marker::PhantomData;
 
 struct VTable<T>(PhantomData<T>);

@@ -16,42 +16,29 @@
 //! - *Last touch*: a run works on a local list; the inode may be gone after `iomap_finish_ioends()`
 //!   for the last entry.
 
-use super::{ended, Io, Ioend};
+use super::observer::ended;
 use crate::{
     bindings,
-    fs::Complete,
-    inode::{container::Container, Inode},
+    inode::{
+        container::{Container, Queue},
+        Inode,
+    },
+    iomap::{Io, Ioend},
+    ops::Complete,
     scope::NoFs,
 };
 use core::{mem::MaybeUninit, ptr};
 use kernel::prelude::*;
 
-/// A queue of ended I/O.
+/// The constructor of the slab that inodes of type `T` are in.
 ///
-/// # Invariants
+/// # Safety
 ///
-/// *Pending* (above): `work` is pending or `list` is being taken if and only if `list` is not
-/// empty.
-#[repr(C)]
-pub(crate) struct Queue {
-    lock: bindings::spinlock_t,
-    list: bindings::list_head,
-    work: bindings::work_struct,
-}
-
-impl Queue {
-    /// # Safety
-    ///
-    /// `this` is memory for the queue of a container of type `T`, which nobody uses yet.
-    pub(crate) unsafe fn init<T: Complete>(this: *mut Self) {
-        // INVARIANT: The list is empty and the work is not pending.
-        // SAFETY: The memory is the slab constructor's, which nobody else uses, and it does not move afterwards.
-        unsafe {
-            bindings::vfs_helper_spin_lock_init(&raw mut (*this).lock);
-            bindings::vfs_helper_init_list_head(&raw mut (*this).list);
-            bindings::vfs_helper_init_work(&raw mut (*this).work, Some(run::<T>));
-        }
-    }
+/// Called by the slab allocator once for each object, with a pointer to its uninitialised memory.
+pub(crate) unsafe extern "C" fn init_once<T: Complete>(object: *mut c_void) {
+    // SAFETY: The cache was made for containers of this type. The slab allocator calls this before it hands any of them out, so
+    // that nobody else uses it. `run` is for queues in containers of type `T`.
+    unsafe { Container::<T>::init_once(object.cast(), run::<T>) };
 }
 
 /// Gives an ended bio to its inode's work.

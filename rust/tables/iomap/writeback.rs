@@ -2,8 +2,15 @@
 
 //! Writeback with delayed allocation: `struct iomap_writeback_ops`.
 
-use super::{announce, ioend, map, Io, MapKind};
-use crate::{bindings, fs::Complete, inode::Inode, scope::NoFs, stopped};
+use super::{ioend, map, observer::announce};
+use crate::{
+    bindings,
+    inode::Inode,
+    iomap::{Io, MapKind},
+    ops::Complete,
+    scope::NoFs,
+    stopped,
+};
 use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 

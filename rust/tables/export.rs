@@ -7,8 +7,7 @@
 //! Handles hold a 64-bit inode number and a generation, for the inode and, when asked for, its
 //! parent, so that they do not depend on how numbers are given out.
 
-use super::SuperBlock;
-use crate::{bindings, fs::Complete, inode::Inode};
+use crate::{bindings, inode::Inode, ops::Complete, super_block::SuperBlock};
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 

@@ -2,12 +2,12 @@
 
 //! The callbacks of `struct file_operations`.
 
-use super::{mmap, read_write, DirContext, File};
+use super::iomap;
 use crate::{
     bindings,
-    fs::Complete,
+    file::{DirContext, File},
     inode::{Inode, Locked},
-    iomap,
+    ops::Complete,
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -16,7 +16,20 @@ use kernel::{
     prelude::*,
 };
 
-pub(super) struct VTable<T>(PhantomData<T>);
+mod mmap;
+mod read_write;
+
+/// The table for directories.
+pub(crate) const fn dir_operations<T: Complete>() -> *const bindings::file_operations {
+    &VTable::<T>::DIR
+}
+
+/// The table for regular files.
+pub(crate) const fn file_operations<T: Complete>() -> *const bindings::file_operations {
+    &VTable::<T>::FILE
+}
+
+struct VTable<T>(PhantomData<T>);
 
 impl<T: Complete> VTable<T> {
     const COMMON: bindings::file_operations = bindings::file_operations {
@@ -68,14 +81,6 @@ impl<T: Complete> VTable<T> {
         },
         ..Self::COMMON
     };
-
-    pub(super) const fn dir() -> *const bindings::file_operations {
-        &Self::DIR
-    }
-
-    pub(super) const fn file() -> *const bindings::file_operations {
-        &Self::FILE
-    }
 
     /// # Safety
     ///
@@ -184,7 +189,7 @@ impl<T: Complete> VTable<T> {
             // SAFETY: As in `dir_llseek`.
             _ => return unsafe { bindings::generic_file_llseek(file, offset, whence) },
         };
-        let ops = iomap::ops::<T>();
+        let ops = iomap::map::ops::<T>();
         // The lock keeps truncation away while the mappings are walked.
         // SAFETY: As in `dir_llseek` there is a reference on the file, and so on its inode. The tables are for inodes of its type, and
         // the lock is released before this returns.

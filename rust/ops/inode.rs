@@ -2,8 +2,11 @@
 
 //! What a filesystem does with names and attributes: `struct inode_operations`.
 
-use super::{Attr, IRef, Idmap, Inode, Kstat, Locked, New, Write};
-use crate::{dentry::Dentry, fs::FileSystem};
+use crate::{
+    dentry::Dentry,
+    fs::FileSystem,
+    inode::{Attr, IRef, Idmap, Inode, Kstat, Locked, New, Write},
+};
 use kernel::{error::VTABLE_DEFAULT_ERROR, prelude::*, str::CString};
 
 /// A rename, after the checks of the VFS: the two entries are not of the same file, types fit, and

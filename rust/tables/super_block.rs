@@ -1,17 +1,101 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of `struct super_operations`.
+//! The callbacks of `struct super_operations`, and the two ends of a super block's life.
 
-use super::SuperBlock;
+use super::export;
 use crate::{
     bindings,
-    fs::Complete,
-    inode::{container, Inode},
+    fs_context::FsContext,
+    inode::{container, forgotten, Inode},
+    new_super_block::{InitSuperBlock, NewSuperBlock, Ready},
+    ops::{Complete, SuperOperations},
+    super_block::{SbInfo, SuperBlock},
 };
-use core::marker::PhantomData;
-use kernel::{error::from_result, prelude::*, seq_file::SeqFile};
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+use kernel::{
+    error::{from_result, to_result},
+    prelude::*,
+    seq_file::SeqFile,
+};
 
-pub(super) struct VTable<T>(PhantomData<T>);
+impl<'a, T: SuperOperations> NewSuperBlock<'a, T> {
+    /// Gives the super block its data. From here on inodes can be made.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `data` is dropped then.
+    pub fn init(self, data: T::Data) -> Result<InitSuperBlock<'a, T>> {
+        let names = if T::HAS_BACKGROUND {
+            T::BACKGROUND
+        } else {
+            &[]
+        };
+        self.init_with(data, names, T::background)
+    }
+}
+
+/// Lets the filesystem fill in `sb`.
+///
+/// # Safety
+///
+/// `sb` is a fresh super block of type `T` with an open device, and only this thread uses it.
+pub(crate) unsafe fn fill<T: Complete>(
+    sb: *mut bindings::super_block,
+    fc: &FsContext,
+    options: T::Options,
+) -> Result {
+    // SAFETY: The super block is only the caller's, who passes it on. The tables are of type `T`, as it is.
+    unsafe {
+        (*sb).s_op = VTable::<T>::build();
+        (*sb).s_export_op = export::VTable::<T>::build();
+        (*sb).s_time_gran = 1;
+        (*sb).s_fs_info = ptr::null_mut();
+    }
+    // SAFETY: Its data was just made null, and nobody else uses it before this returns.
+    let new = unsafe { NewSuperBlock::from_raw(NonNull::new(sb).ok_or(EINVAL)?) };
+    let _: Ready<'_, T> = T::fill_super(new, fc, options)?;
+    // SAFETY: The super block is still only ours.
+    to_result(if unsafe { (*sb).s_root.is_null() } {
+        EINVAL.to_errno()
+    } else {
+        0
+    })
+}
+
+/// The `kill_sb` callback of `struct file_system_type`.
+///
+/// # Safety
+///
+/// Called by the VFS once for each super block of type `T`, when its last active reference is gone.
+pub(crate) unsafe extern "C" fn kill_sb<T: Complete>(sb: *mut bindings::super_block) {
+    // SAFETY: `deactivate_locked_super()` calls this with the last active reference gone; `s_fs_info` is null or set for good.
+    let (has_data, has_root) = unsafe { (!(*sb).s_fs_info.is_null(), !(*sb).s_root.is_null()) };
+    if has_data && !has_root {
+        // `put_super`, which else does both, will not be called.
+        // SAFETY: There is data. Without a root nobody but `fill_super`, which has returned, and its tasks have ever used it.
+        unsafe {
+            SuperBlock::<T>::from_raw(sb).stop_tasks();
+            forgotten::give_back::<T>(sb);
+        }
+    }
+    // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps
+    // the device open a little longer, until the data is dropped below.
+    // SAFETY: The super block was made by `get_tree_bdev()`, and this is called once, with `s_umount` held, which goes here.
+    unsafe { bindings::kill_block_super(sb) };
+    // SAFETY: The super block is dead: no inode is left, no callback can come, and RCU callbacks do
+    // not look at it.
+    let info = unsafe { core::mem::replace(&mut (*sb).s_fs_info, ptr::null_mut()) };
+    let info = info.cast::<SbInfo<T>>();
+    if !info.is_null() {
+        // SAFETY: `s_fs_info` is null or the box of `NewSuperBlock::init`, and was just cleared.
+        drop(unsafe { KBox::from_raw(info) });
+    }
+}
+
+struct VTable<T>(PhantomData<T>);
 
 impl<T: Complete> VTable<T> {
     const OPS: bindings::super_operations = bindings::super_operations {
@@ -54,7 +138,7 @@ impl<T: Complete> VTable<T> {
         ..pin_init::zeroed()
     };
 
-    pub(super) const fn build() -> &'static bindings::super_operations {
+    const fn build() -> &'static bindings::super_operations {
         &Self::OPS
     }
 
@@ -103,11 +187,11 @@ impl<T: Complete> VTable<T> {
         this.stop_tasks();
         // SAFETY: There is no mount, no open file and no dentry any more, `s_umount` is held exclusively, all files were written
         // back, which waits for the ends of their I/O, and tasks were stopped: so no callback runs that has references.
-        unsafe { container::give_back::<T>(sb) };
+        unsafe { forgotten::give_back::<T>(sb) };
         if T::HAS_PUT_SUPER {
             T::put_super(this);
             // SAFETY: As before it, and `put_super` has returned.
-            unsafe { container::give_back::<T>(sb) };
+            unsafe { forgotten::give_back::<T>(sb) };
         }
     }
 

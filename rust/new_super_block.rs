@@ -7,19 +7,15 @@
 //! VFS calls `kill_sb`
 //! after a `fill_super` that failed as well as at unmount, and exactly once.
 
-use super::{vtable, SbInfo, SuperBlock, SuperOperations, Tasks};
 use crate::{
     bindings,
     block::BlockDevice,
-    fs::{Complete, FileSystem, FsContext},
-    inode::{container, IRef},
+    fs::FileSystem,
+    inode::IRef,
+    super_block::{SbInfo, SuperBlock, Tasks},
 };
-use core::{
-    marker::PhantomData,
-    ops::Deref,
-    ptr::{self, NonNull},
-};
-use kernel::{error::to_result, prelude::*, str::CString, types::ForeignOwnable};
+use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use kernel::{prelude::*, str::CString, types::ForeignOwnable};
 
 /// A super block that the filesystem is just filling in.
 ///
@@ -33,6 +29,16 @@ pub struct NewSuperBlock<'a, T: FileSystem> {
 }
 
 impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
+    /// # Safety
+    ///
+    /// The type invariants hold for `'a`.
+    pub(crate) unsafe fn from_raw(sb: NonNull<bindings::super_block>) -> Self {
+        Self {
+            sb,
+            _sb: PhantomData,
+        }
+    }
+
     fn as_ptr(&self) -> *mut bindings::super_block {
         self.sb.as_ptr()
     }
@@ -108,18 +114,16 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
         unsafe { (*self.as_ptr()).s_max_links = links };
     }
 
-    /// Gives the super block its data. From here on inodes can be made.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; `data` is dropped then.
-    pub fn init(self, data: T::Data) -> Result<InitSuperBlock<'a, T>>
-    where
-        T: SuperOperations,
-    {
+    /// Gives the super block its data, and `tasks`, of which each is to `run`.
+    pub(crate) fn init_with(
+        self,
+        data: T::Data,
+        tasks: &[&CStr],
+        run: fn(&SuperBlock<T>, usize) -> Option<u32>,
+    ) -> Result<InitSuperBlock<'a, T>> {
         // SAFETY: The super block is of type `T`. Handles on the tasks come from a `SuperBlock`, which has its
         // data; `put_super` or `kill_sb` stop them.
-        let tasks = unsafe { Tasks::new(self.as_ptr()) }?;
+        let tasks = unsafe { Tasks::new(self.as_ptr(), tasks, run) }?;
         let name = CString::try_from_fmt(fmt!("{}-io/{}", T::NAME, self.id()))?;
         // SAFETY: The name is NUL-terminated and copied.
         let wq = unsafe { bindings::vfs_helper_alloc_workqueue(name.as_char_ptr(), 0) };
@@ -197,64 +201,3 @@ impl<'a, T: FileSystem> InitSuperBlock<'a, T> {
 
 /// Proof that a super block has data and a root.
 pub struct Ready<'a, T: FileSystem>(PhantomData<(&'a mut bindings::super_block, T)>);
-
-/// Lets the filesystem fill in `sb`.
-///
-/// # Safety
-///
-/// `sb` is a fresh super block of type `T` with an open device, and only this thread uses it.
-pub(crate) unsafe fn fill<T: Complete>(
-    sb: *mut bindings::super_block,
-    fc: &FsContext,
-    options: T::Options,
-) -> Result {
-    // SAFETY: The super block is only the caller's, who passes it on. The tables are of type `T`, as it is.
-    unsafe {
-        (*sb).s_op = vtable::VTable::<T>::build();
-        (*sb).s_export_op = super::export::VTable::<T>::build();
-        (*sb).s_time_gran = 1;
-        (*sb).s_fs_info = ptr::null_mut();
-    }
-    // INVARIANT: Just made so.
-    let new = NewSuperBlock {
-        sb: NonNull::new(sb).ok_or(EINVAL)?,
-        _sb: PhantomData,
-    };
-    let Ready(_) = T::fill_super(new, fc, options)?;
-    // SAFETY: The super block is still only ours.
-    to_result(if unsafe { (*sb).s_root.is_null() } {
-        EINVAL.to_errno()
-    } else {
-        0
-    })
-}
-
-/// The `kill_sb` callback of `struct file_system_type`.
-///
-/// # Safety
-///
-/// Called by the VFS once for each super block of type `T`, when its last active reference is gone.
-pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: `deactivate_locked_super()` calls this with the last active reference gone; `s_fs_info` is null or set for good.
-    let (has_data, has_root) = unsafe { (!(*sb).s_fs_info.is_null(), !(*sb).s_root.is_null()) };
-    if has_data && !has_root {
-        // `put_super`, which else does both, will not be called.
-        // SAFETY: There is data. Without a root nobody but `fill_super`, which has returned, and its tasks have ever used it.
-        unsafe {
-            SuperBlock::<T>::from_raw(sb).stop_tasks();
-            container::give_back::<T>(sb);
-        }
-    }
-    // Evicts all inodes, calls `put_super`, closes the device. A `BlockDevice` in the data keeps
-    // the device open a little longer, until the data is dropped below.
-    // SAFETY: The super block was made by `get_tree_bdev()`, and this is called once, with `s_umount` held, which goes here.
-    unsafe { bindings::kill_block_super(sb) };
-    // SAFETY: The super block is dead: no inode is left, no callback can come, and RCU callbacks do
-    // not look at it.
-    let info = unsafe { core::mem::replace(&mut (*sb).s_fs_info, ptr::null_mut()) };
-    let info = info.cast::<SbInfo<T>>();
-    if !info.is_null() {
-        // SAFETY: `s_fs_info` is null or the box of `NewSuperBlock::init`, and was just cleared.
-        drop(unsafe { KBox::from_raw(info) });
-    }
-}
