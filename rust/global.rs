@@ -25,8 +25,8 @@ const READY: u32 = 2;
 ///
 /// # Invariants
 ///
-/// `state` goes from [`NEW`] over [`BUSY`] to [`READY`], and `lock` is initialised by who takes it from
-/// [`NEW`], before it is [`READY`]; until then nobody else touches it.
+/// `state` goes from `NEW` over `BUSY` to `READY`, and `lock` is initialised by who takes it from
+/// `NEW`, before it is `READY`; until then nobody else touches it.
 pub struct GlobalMutex<B: GlobalLockBackend> {
     lock: GlobalLock<B>,
     state: Atomic<u32>,
@@ -69,7 +69,7 @@ impl<B: GlobalLockBackend<Backend = MutexBackend>> GlobalMutex<B> {
     }
 }
 
-/// Makes a static [`GlobalMutex`](crate::global::GlobalMutex). What is in it when the module is unloaded
+/// Makes a static `GlobalMutex`. What is in it when the module is unloaded
 /// is not dropped.
 ///
 /// # Examples

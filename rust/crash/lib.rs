@@ -2,7 +2,7 @@
 
 //! What a module can do when the kernel panics or oopses.
 //!
-//! - Hearing of it: [`panic`], [`die`], [`kmsg`]; and of an orderly [`reboot`].
+//! - Hearing of it: [`mod@panic`], [`die`], [`kmsg`]; and of an orderly [`reboot`].
 //! - Knowing where one is: [`context`].
 //! - Saying something: [`printk`]; and keeping the kernel's log for the next boot: [`pstore`].
 //! - Writing to a disk although nothing of the block layer runs any more: [`lane`].

@@ -226,7 +226,7 @@ impl Die<'_> {
 ///
 /// # Invariants
 ///
-/// `state` is in [`LOCKS`] until `Drop`, if there was room.
+/// `state` is in `LOCKS` until `Drop`, if there was room.
 #[pin_data(PinnedDrop)]
 pub struct PoisonMutex<T> {
     #[pin]
