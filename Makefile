@@ -16,6 +16,7 @@ ROUNDS ?= 50
 STATES ?= 200000
 SEED ?=
 TARGET ?=
+FAULT ?=
 SECONDS ?= 60
 BUILD := $(CURDIR)/build
 CARGO := scripts/host-cargo
@@ -111,6 +112,10 @@ differential: vm-ready ## the same system calls on PermFS, ext4 and XFS, compare
 .PHONY: sim
 sim: ## crash simulator (STATES=, SEED=)
 	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(STATES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: planted
+planted: vm-ready ## invariants and flushes broken one by one: who notices (FAULT=name)
+	@scripts/planted $(FAULT)
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on images, logs, trees, directories and panic lines (TARGET=, SECONDS=60 for each)

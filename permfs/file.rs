@@ -4,6 +4,7 @@
 
 use crate::{inode, ioctl, PermFs};
 use kernel::prelude::*;
+use permfs_core::plant::{self, Fault};
 use vfs::{
     file::{DirContext, File},
     inode::{FileType, Inode, Locked, Read},
@@ -82,12 +83,15 @@ impl FileOperations for PermFs {
         file.write_and_wait_range(start, end)?;
         // The size and the map are logged by then; times cost a few bytes in the same record.
         inode::write_inode(inode)?;
+        if plant::is(Fault::Fsync) {
+            return Ok(());
+        }
         inode::commit(inode)
     }
 
     fn release(inode: &Inode<Self>, _file: &File<Self>) {
         // What an error of this writeback was, fsync tells.
-        if inode.data().take_emptied() {
+        if inode.data().take_emptied() && !plant::is(Fault::ReplacedByTruncation) {
             let _ = inode.start_writeback();
         }
     }

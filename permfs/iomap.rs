@@ -17,6 +17,7 @@ use kernel::prelude::*;
 use permfs_core::{
     extent::Mapping as Place,
     format::BLOCK_SIZE,
+    plant::{self, Fault},
     write_map::{Run, State},
 };
 use vfs::{
@@ -166,6 +167,9 @@ impl Op<'_> {
     /// file's, and so are the bytes up to `end`, in an epoch that is durable. Otherwise a write with
     /// `O_DSYNC` has to end in fsync, and not in FUA.
     fn is_settled(&self, mapping: &Mapping, end: u64) -> bool {
+        if plant::is(Fault::Settled) {
+            return true;
+        }
         let is_durable = || self.inode.data().epoch() <= self.mount.engine().durable_epoch();
         !mapping.flags.contains(MapFlags::NEW) && end <= self.state.disk_size && is_durable()
     }
@@ -188,6 +192,9 @@ impl Op<'_> {
             return Err(e);
         }
         self.inode.data().blocks_moved();
+        if plant::is(Fault::MapAfterData) {
+            self.settle(want.first * BLOCK, u64::from(len) * BLOCK)?;
+        }
         Ok(self.mapping(
             want.first,
             u64::from(len),
@@ -296,7 +303,7 @@ pub(crate) fn forget_behind(inode: &Inode<PermFs>, size: u64) -> Result {
 /// about to become it. Puts the zeroes on the device, so that a size behind them cannot be durable before
 /// they are (TAIL). Where the device has nothing of the block yet, there is nothing to come back.
 pub(crate) fn write_tail(inode: &Inode<PermFs>, pos: u64) -> Result {
-    if pos % BLOCK == 0 {
+    if pos % BLOCK == 0 || plant::is(Fault::Tail) {
         return Ok(());
     }
     let found = locked(inode, |mut op| op.find(Blocks::touching(pos, 1)))?;

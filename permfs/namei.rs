@@ -9,6 +9,7 @@ use crate::{inode, iomap, mount::Mount, PermFs};
 use kernel::prelude::*;
 use permfs_core::{
     inode::Inode as Record,
+    plant::{self, Fault},
     volume::{NewInode, RenameFlags, Saved},
 };
 use vfs::{
@@ -72,7 +73,7 @@ fn create<'a>(
 /// It has been done whatever comes of that. So on an error the VFS is not to go by what it knows of `names`,
 /// which would be that nothing has happened: the next lookup asks the volume.
 fn sync_names(dir: &Inode<PermFs>, names: &[&Dentry<PermFs>]) -> Result {
-    if !dir.is_dirsync() {
+    if !dir.is_dirsync() || plant::is(Fault::Names) {
         return Ok(());
     }
     inode::commit(dir).inspect_err(|_| names.iter().for_each(|name| name.drop_name()))
@@ -234,7 +235,8 @@ impl InodeOperations for PermFs {
             [Some(r.old_dir), Some(r.new_dir), Some(r.inode), r.target];
         // A program that replaces a file by rename means old or new contents, though it has not asked for
         // them to be durable: without this the name would be, long before the data. As in ext4.
-        if r.target.is_some() && !r.exchange && r.inode.is_reg() {
+        let replaces = r.target.is_some() && !r.exchange && r.inode.is_reg();
+        if replaces && !plant::is(Fault::ReplacedByRename) {
             let _ = r.inode.start_writeback();
         }
         let mut volume = mount.engine().volume()?;
@@ -281,7 +283,7 @@ impl InodeOperations for PermFs {
         }
         attr.copy();
         inode::write_inode(inode)?;
-        if inode.is_sync() {
+        if inode.is_sync() && !plant::is(Fault::Names) {
             inode::commit(inode)?;
         }
         Ok(())

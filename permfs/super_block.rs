@@ -20,6 +20,7 @@ use permfs_core::{
     alloc::Env,
     format::{inode::FILE_SIZE_MAX, inode::LINK_MAX, BLOCK_SIZE, NAME_MAX, ROOT_INO, STATFS_MAGIC},
     panic::{Flush, SlotGuard},
+    plant::{self, Fault},
     volume::{MountError, MountOptions, Volume},
 };
 use vfs::{
@@ -246,6 +247,9 @@ impl SuperOperations for PermFs {
 
     fn commit_metadata(inode: &Inode<Self>) -> Result {
         inode::write_inode(inode)?;
+        if plant::is(Fault::Names) {
+            return Ok(());
+        }
         inode::commit(inode)
     }
 
@@ -272,7 +276,7 @@ impl SuperOperations for PermFs {
     }
 
     fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result {
-        if !wait || sb.is_read_only() {
+        if !wait || sb.is_read_only() || plant::is(Fault::SyncFs) {
             return Ok(());
         }
         let mount = sb.data();

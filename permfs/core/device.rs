@@ -2,6 +2,7 @@
 
 //! A block device as the core sees it.
 
+use crate::plant::{self, Fault};
 use kernel::{
     prelude::*,
     sync::atomic::{Acquire, Atomic, Relaxed, Release},
@@ -58,6 +59,9 @@ impl Flushes {
 
     /// A write without FUA has completed. To be called before anybody is told of that. Any context.
     pub fn wrote(&self) {
+        if plant::is(Fault::FlushCount) {
+            return;
+        }
         // Release: who has seen the write complete sees it counted.
         self.written.fetch_add(1u64, Release);
     }
@@ -81,7 +85,7 @@ impl Flushes {
         let (covered, point) = (self.flushed.load(Acquire), self.written.load(Acquire));
         if let Err(e) = request() {
             // What completed meanwhile may have been dropped as well.
-            if covered < self.written.load(Acquire) {
+            if covered < self.written.load(Acquire) && !plant::is(Fault::FlushFailed) {
                 self.lost.store(true, Release);
             }
             return Err(e);
@@ -90,6 +94,10 @@ impl Flushes {
         if self.has_lost() {
             return Err(EIO);
         }
+        let point = match plant::is(Fault::FlushPoint) {
+            true => self.written.load(Acquire),
+            false => point,
+        };
         // Flushes may finish in another order than they began: the mark only grows.
         let mut seen = self.flushed.load(Relaxed);
         while seen < point {

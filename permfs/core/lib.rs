@@ -29,6 +29,7 @@ pub mod journal;
 pub mod meta;
 pub mod mkfs;
 pub mod panic;
+pub mod plant;
 pub mod range_set;
 pub mod sort;
 pub mod store;

@@ -19,6 +19,7 @@ use crate::{
     journal::{header::JournalHeader, record, replay, Pos, Ring, OP_BYTES},
     meta::MetaRead,
     panic::SlotGuard,
+    plant::{self, Fault},
 };
 use kernel::{
     prelude::*,
@@ -256,7 +257,10 @@ impl<D: BlockDevice> Store<D> {
     /// Whether the ring takes the running epoch's record with one more operation in it, and then the
     /// images of a home batch that is under way (RESERVE).
     fn has_room(&self) -> bool {
-        let batch = self.batch.as_ref().map_or(0, |blocks| blocks.len());
+        let batch = match &self.batch {
+            Some(blocks) if !plant::is(Fault::ReserveOp) => blocks.len(),
+            _ => 0,
+        };
         self.has_room_with(OP_BYTES, batch)
     }
 

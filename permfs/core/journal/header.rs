@@ -11,6 +11,7 @@ use crate::{
     crc::crc32c,
     device::{is_unreadable, BlockDevice, WriteFlags},
     format::*,
+    plant::{self, Fault},
     store::block::Block,
 };
 use kernel::prelude::*;
@@ -110,12 +111,13 @@ impl JournalHeader {
         head.sequence = self.head.sequence.checked_add(1).ok_or(EFSCORRUPTED)?;
         let at = put(&mut self.image, self.block, &self.uuid, &head);
         let part = self.image.get(..dev.sector_size()).ok_or(EINVAL)?;
+        let cached = dev.has_write_cache() && !plant::is(Fault::TailFirstHeader);
         let flags = WriteFlags {
             preflush: false,
-            fua: dev.has_write_cache() && dev.has_fua(),
+            fua: cached && dev.has_fua(),
         };
         dev.write(at * SECTORS_PER_BLOCK, part, flags)?;
-        if dev.has_write_cache() && !dev.has_fua() {
+        if cached && !dev.has_fua() {
             dev.flush()?;
         }
         self.head = head;

@@ -13,6 +13,7 @@ use crate::{
     crc::crc32c,
     device::{BlockDevice, WriteFlags},
     format::*,
+    plant::{self, Fault},
 };
 use kernel::{
     prelude::*,
@@ -147,6 +148,7 @@ impl Record {
                 self.claim.store(state, Release);
                 outcome
             }
+            Err(TAKEN) if plant::is(Fault::OneWrite) => self.write(dev),
             Err(TAKEN) => Ok(()),
             Err(_) => Err(EINVAL),
         }
@@ -182,9 +184,9 @@ impl Record {
     /// The data that the epoch refers to had been written when it was sealed; if it may still be in the
     /// device's cache, it goes first (DATA FIRST).
     pub fn write<D: BlockDevice>(&self, dev: &D) -> Result {
-        let cached = dev.has_write_cache();
+        let cached = dev.has_write_cache() && !plant::is(Fault::FlushRecord);
         let flags = WriteFlags {
-            preflush: dev.needs_flush(),
+            preflush: dev.needs_flush() && !plant::is(Fault::DataFirst),
             fua: cached && dev.has_fua(),
         };
         dev.write(self.sector, &self.bytes, flags)?;
@@ -294,6 +296,9 @@ pub fn parse_header(bytes: &[u8], uuid: &[u8; 16], lsn: u64) -> Option<RecordHea
 pub fn crc_is_right(bytes: &[u8], head: &RecordHeader) -> bool {
     let mut plain = *head;
     plain.header.crc = 0.into();
+    if plant::is(Fault::Torn) {
+        return true;
+    }
     let Some(rest) = bytes.get(HEADER_BYTES..) else {
         return false;
     };

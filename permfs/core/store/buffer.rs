@@ -6,6 +6,7 @@ use super::block::{self, Block};
 use crate::{
     format::*,
     journal::{record::ENTRY_SIZE, Pos},
+    plant::{self, Fault},
     sort::sort,
 };
 use kernel::prelude::*;
@@ -244,7 +245,7 @@ impl Buffer {
     pub(super) fn copy_taken(&mut self) {
         self.copied = true;
         self.after = None;
-        self.need_image = true;
+        self.need_image = !plant::is(Fault::ImageFirst);
     }
 
     /// The copy is home durably, or (`!home`) it is not.

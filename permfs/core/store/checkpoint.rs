@@ -7,6 +7,7 @@ use crate::{
     device::BlockDevice,
     format::BLOCK_SIZE,
     journal::{header::Head, Pos},
+    plant::{self, Fault},
 };
 use kernel::prelude::*;
 
@@ -35,7 +36,7 @@ impl HomeBatch {
             batch.push((*block, &bytes[..]), GFP_KERNEL)?;
         }
         dev.write_blocks(&batch)?;
-        if dev.needs_flush() {
+        if dev.needs_flush() && !plant::is(Fault::TailFirstFlush) {
             dev.flush()?;
         }
         Ok(())
@@ -87,6 +88,9 @@ impl<D: BlockDevice> Store<D> {
     /// How many blocks, up to `max`, a batch may have so that they can be logged again behind the running
     /// epoch's record.
     fn loggable_batch(&self, max: usize) -> usize {
+        if plant::is(Fault::ReserveBatch) {
+            return max;
+        }
         let (mut fit, mut too_many) = (0, max + 1);
         while too_many - fit > 1 {
             let middle = fit + (too_many - fit) / 2;
@@ -231,7 +235,8 @@ impl<D: BlockDevice> Store<D> {
         let mut at = from;
         while let Some((block, buffer)) = self.cache.at_or_after(at) {
             let dirty = buffer.first.is_some() && !buffer.copied;
-            let committed = !buffer.touched && buffer.last.epoch <= self.durable;
+            let committed = !buffer.touched && buffer.last.epoch <= self.durable
+                || plant::is(Fault::CommittedHome);
             if !(dirty && committed) {
                 at = block.saturating_add(1);
                 continue;

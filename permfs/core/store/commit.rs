@@ -10,6 +10,7 @@ use crate::{
         record::{self, Builder, Entry, Record, ENTRY_SIZE, HEADER_BYTES},
         Pos,
     },
+    plant::{self, Fault},
     sort::sort,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -59,7 +60,8 @@ impl<D: BlockDevice> Store<D> {
         }
         if self.epoch.is_empty() {
             let epoch = self.durable;
-            return Ok(self.dev.needs_flush().then_some(Sealed {
+            let needed = self.dev.needs_flush() && !plant::is(Fault::FlushAlone);
+            return Ok(needed.then_some(Sealed {
                 record: None,
                 epoch,
             }));
@@ -147,10 +149,17 @@ impl<D: BlockDevice> Store<D> {
         let next = Epoch::new(pos.epoch + 1);
         let closed = core::mem::replace(&mut self.epoch, next);
         self.ring.head = pos.lsn + self.ring.sectors_of(record.bytes.len());
+        let mut frees = closed.frees;
+        if plant::is(Fault::Pending) {
+            let early = core::mem::take(&mut frees);
+            for &(block, len) in early.iter() {
+                self.give_back(block, len);
+            }
+        }
         self.in_flight = Some(InFlight {
             record,
             images,
-            frees: closed.frees,
+            frees,
             pinned: closed.pinned,
         });
         self.publish_epochs();
@@ -163,7 +172,7 @@ impl<D: BlockDevice> Store<D> {
     /// be promised.
     pub fn complete(&mut self, sealed: Sealed, outcome: Result) -> Result {
         let Some(record) = sealed.record.clone() else {
-            if outcome.is_err() {
+            if outcome.is_err() && !plant::is(Fault::FlushFailed) {
                 self.fail();
             }
             return outcome;
@@ -263,12 +272,15 @@ impl<D: BlockDevice> Store<D> {
                 .get(from)
                 .is_some_and(|&b| b < block.saturating_add(len.into()))
         };
-        if self.batch.as_ref().is_some_and(in_batch) {
+        if self.batch.as_ref().is_some_and(in_batch) && !plant::is(Fault::PendingHome) {
             // The capacity was reserved when the epoch was sealed. Otherwise the blocks would be lost
             // to this mount, and found free by the next.
             let _ = self.parked.push_within_capacity(run);
         } else if self.discard && self.discards.push(run, GFP_KERNEL).is_ok() {
             // Given back by `discards_done`.
+            if plant::is(Fault::PendingDiscard) {
+                self.give_back(block, len);
+            }
         } else {
             self.give_back(block, len);
         }
@@ -281,6 +293,9 @@ impl<D: BlockDevice> Store<D> {
 
     /// The discards are done, or were not possible: the blocks may be reused.
     pub fn discards_done(&mut self, runs: KVec<BlockRun>) {
+        if plant::is(Fault::PendingDiscard) {
+            return;
+        }
         for &(block, len) in runs.iter() {
             self.give_back(block, len);
         }

@@ -10,6 +10,7 @@ use crate::{
     geometry::Geometry,
     journal::{header::JournalHeader, replay, Pos, Ring},
     panic::SlotGuard,
+    plant::{self, Fault},
 };
 use kernel::{
     prelude::*,
@@ -105,7 +106,9 @@ impl<D: BlockDevice> Store<D> {
         while let Some(last) = self.bring_home(cursor)? {
             cursor = last.saturating_add(1);
         }
-        self.ring.generation = self.ring.generation.checked_add(1).ok_or(EFSCORRUPTED)?;
+        if !plant::is(Fault::Generation) {
+            self.ring.generation = self.ring.generation.checked_add(1).ok_or(EFSCORRUPTED)?;
+        }
         let tail = Pos {
             lsn: self.ring.head,
             epoch: self.epoch.number,

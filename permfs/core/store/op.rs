@@ -9,6 +9,7 @@ use crate::{
     format::*,
     journal::record::ENTRY_SIZE,
     meta::{MetaRead, MetaWrite},
+    plant::{self, Fault},
 };
 use kernel::prelude::*;
 
@@ -158,7 +159,7 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
         let buffer = store.cache.load(&store.dev, &store.sb, block)?;
         buffer.freed = true;
         // The log may hold entries for it, also if it is clean (REVOKE).
-        if !buffer.fresh {
+        if !buffer.fresh && !plant::is(Fault::Revoke) {
             store.epoch.revokes.push(block, GFP_KERNEL)?;
             store.epoch.bytes += ENTRY_SIZE;
         }

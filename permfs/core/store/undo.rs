@@ -8,6 +8,7 @@ use super::{BlockRun, Epoch, Store};
 use crate::{
     device::BlockDevice,
     journal::{record::ENTRY_SIZE, Pos, OP_BYTES},
+    plant::{self, Fault},
 };
 use kernel::prelude::*;
 
@@ -100,7 +101,9 @@ impl<D: BlockDevice> Store<D> {
             if let Some(buffer) = self.cache.remove(block) {
                 self.epoch.bytes = self.epoch.bytes.saturating_sub(buffer.cost());
                 // A crash before the epoch is durable needs the block as it was (FREED PIN).
-                self.epoch.pinned = Pos::older(self.epoch.pinned, buffer.first);
+                if !plant::is(Fault::FreedPin) {
+                    self.epoch.pinned = Pos::older(self.epoch.pinned, buffer.first);
+                }
             }
         }
         self.undo.clear();
@@ -108,6 +111,9 @@ impl<D: BlockDevice> Store<D> {
 
     /// The operation failed: memory is again as it was when it began.
     pub(super) fn roll_back(&mut self) {
+        if plant::is(Fault::Undo) {
+            self.undo.old.clear();
+        }
         let mut end = self.undo.arena.len();
         while let Some((block, offset, start)) = self.undo.old.pop() {
             let old = self.undo.arena.get(start..end).unwrap_or_default();

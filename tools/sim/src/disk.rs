@@ -117,6 +117,14 @@ struct Inner {
     /// Whoever asks later is not told of that.
     forgetful: Cell<bool>,
     flushes: Flushes,
+    /// Writes that were begun and have not completed: they do so during the next flush, or when they are waited for.
+    late: RefCell<Vec<Late>>,
+}
+
+/// A write that is under way, and where the log is to say that it completed.
+struct Late {
+    write: Write,
+    event: Rc<Cell<usize>>,
 }
 
 /// The disk. Clones are the same disk.
@@ -135,6 +143,7 @@ impl SimDisk {
             lossy: Cell::new(false),
             forgetful: Cell::new(false),
             flushes: Flushes::new(),
+            late: RefCell::new(Vec::new()),
         }))
     }
 
@@ -184,6 +193,24 @@ impl SimDisk {
         self.submit(vec![Write { sector, data }], false).map(drop)
     }
 
+    /// Begins a write that completes later: `event` is its place in the log from then on.
+    pub fn write_late(&self, sector: u64, buf: &[u8], event: Rc<Cell<usize>>) {
+        let data = buf.into();
+        let write = Write { sector, data };
+        self.0.late.borrow_mut().push(Late { write, event });
+    }
+
+    /// Waits for the writes that were begun.
+    pub fn finish_late(&self) -> Result {
+        for late in self.0.late.take() {
+            late.event.set(self.events());
+            if !self.perform(vec![late.write], false)? {
+                self.0.flushes.wrote();
+            }
+        }
+        Ok(())
+    }
+
     /// Whether this command fails.
     fn fails(&self) -> bool {
         match self.0.trouble.get() {
@@ -208,6 +235,15 @@ impl SimDisk {
         if fails && self.events() % 2 == 0 {
             return Err(EIO);
         }
+        let durable = self.perform(writes, fua && !fails)?;
+        if fails {
+            return Err(EIO);
+        }
+        Ok(durable)
+    }
+
+    /// Does the writes, and returns whether they are durable.
+    fn perform(&self, writes: Vec<Write>, fua: bool) -> Result<bool> {
         let mut image = self.0.image.borrow_mut();
         for w in &writes {
             let end = w.sector + (w.data.len() / SECTOR) as u64;
@@ -218,11 +254,8 @@ impl SimDisk {
         }
         drop(image);
         let caps = self.0.caps;
-        let durable = !caps.cache || fua && caps.fua && !fails;
+        let durable = !caps.cache || fua && caps.fua;
         self.event(Event::Writes { writes, durable });
-        if fails {
-            return Err(EIO);
-        }
         Ok(durable)
     }
 
@@ -299,7 +332,8 @@ impl BlockDevice for SimDisk {
                 return Err(EIO);
             }
             self.event(Event::Flush);
-            Ok(())
+            // The flush had begun before these completed.
+            self.finish_late()
         };
         if !self.0.forgetful.get() {
             return self.0.flushes.flush(flush);

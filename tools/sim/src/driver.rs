@@ -18,6 +18,7 @@ use permfs_core::{
     store::{HomeBatch, Sealed},
     volume::{NewInode, RenameFlags, Volume},
 };
+use std::{cell::Cell, rc::Rc};
 
 mod data;
 mod durability;
@@ -54,8 +55,10 @@ struct Pending {
     logical: u32,
     phys: u64,
     size: u64,
-    /// Of each block: its write, its valid sectors, the event.
-    blocks: Vec<(WriteId, u64, usize)>,
+    /// Of each block: its write, its valid sectors.
+    blocks: Vec<(WriteId, u64)>,
+    /// The event at the disk, once the write has completed.
+    event: Rc<Cell<usize>>,
 }
 
 /// Next step of the oracle, and events of the disk, when somebody asked for all to be durable.

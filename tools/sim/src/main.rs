@@ -6,6 +6,7 @@
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use permfs_core::plant::{self, FAULTS};
 use permfs_sim::{
     disk::Lie,
     driver::Fault,
@@ -32,9 +33,28 @@ struct Args {
     /// One state of that workload.
     #[arg(long, requires = "workload")]
     state: Option<u64>,
+    /// Breaks an invariant of the core by name (`list` prints the names); in builds with `PERMFS_PLANTED=y`.
+    #[arg(long)]
+    plant: Option<String>,
+    /// Failures that are enough.
+    #[arg(long, default_value_t = 10)]
+    failures: usize,
     /// Threads; all cores if not given.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+/// Plants the fault of that name. Errors say what there is instead.
+fn plant(name: &str) -> Result<(), String> {
+    let found = FAULTS.iter().find(|(known, _)| *known == name);
+    let &(_, fault) = found.ok_or_else(|| {
+        let names: Vec<_> = FAULTS.iter().map(|(known, _)| *known).collect();
+        names.join("\n")
+    })?;
+    match plant::plant(fault) {
+        true => Ok(()),
+        false => Err("no fault can be planted in this build: PERMFS_PLANTED=y".into()),
+    }
 }
 
 fn random_seed() -> u64 {
@@ -58,6 +78,10 @@ fn tell(seed: u64, failure: &Failure) -> String {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Err(told)) = args.plant.as_deref().map(plant) {
+        println!("{told}");
+        return ExitCode::from(2);
+    }
     // A panic of the core is a failure like any other and told as such.
     quiet_panics();
     let seed = args.seed.unwrap_or_else(random_seed);
@@ -65,6 +89,7 @@ fn main() -> ExitCode {
         seed,
         lie: Lie::None,
         fault: Fault::None,
+        failures: args.failures,
     };
     if let Some(workload) = args.workload {
         return match replay(&plan, workload, args.state) {

@@ -34,6 +34,8 @@ pub struct Plan {
     pub lie: Lie,
     /// What the module does wrong.
     pub fault: Fault,
+    /// Failures that are enough.
+    pub failures: usize,
 }
 
 /// Something is wrong.
@@ -178,7 +180,7 @@ pub fn one_workload(
 }
 
 /// Tries at least `states` states on `threads` threads. `tick` is told of every state, `tell` of every
-/// failure; ten are enough.
+/// failure.
 pub fn simulate(
     plan: &Plan,
     states: u64,
@@ -202,7 +204,7 @@ pub fn simulate(
             sum.states += count;
             sum.workloads += 1;
             sum.failures.extend(failure);
-            if tried.load(Ordering::Relaxed) >= states || sum.failures.len() >= 10 {
+            if tried.load(Ordering::Relaxed) >= states || sum.failures.len() >= plan.failures {
                 enough.store(true, Ordering::Relaxed);
             }
         }

@@ -36,6 +36,9 @@ pub enum Style {
     Extents,
     /// Commits and checkpoints whose two halves have others in between.
     Halves,
+    /// The same, where metadata blocks come and go: on a small volume, so that what is freed is soon something else, or on
+    /// one with so much space that what is freed is not committed at once.
+    Churn,
     /// As full as it gets.
     Full,
     /// Two shards, the first of which is all but taken by the journal.
@@ -47,11 +50,12 @@ pub enum Style {
 const FIXED: u64 = 10;
 
 impl Style {
-    const ALL: [Style; 7] = [
+    const ALL: [Style; 8] = [
         Style::Mixed,
         Style::Names,
         Style::Extents,
         Style::Halves,
+        Style::Churn,
         Style::Full,
         Style::Shards,
         Style::Short,
@@ -66,10 +70,11 @@ impl Style {
     }
 
     /// Blocks of the volume behind the fixed areas.
-    fn blocks(self) -> u64 {
+    fn blocks(self, rng: &mut Rng) -> u64 {
         match self {
             Style::Full => 96,
             Style::Short => 128,
+            Style::Churn => *rng.pick(&[72, 640]),
             _ => 512,
         }
     }
@@ -80,7 +85,7 @@ impl Style {
         match self {
             // What is fixed, and some 40 blocks.
             Style::Shards => SHARD_BLOCKS - FIXED - 40,
-            Style::Short => MIN_JOURNAL_BLOCKS,
+            Style::Short | Style::Churn => MIN_JOURNAL_BLOCKS,
             _ => *rng.pick(&[MIN_JOURNAL_BLOCKS, MIN_JOURNAL_BLOCKS, 200, 400, 1024]),
         }
     }
@@ -108,7 +113,7 @@ pub struct Run {
 /// A fresh volume.
 fn make_volume(style: Style, caps: Caps, rng: &mut Rng) -> Result<Image, String> {
     let journal = style.journal_blocks(rng);
-    let image = Image::new(FIXED + journal + style.blocks());
+    let image = Image::new(FIXED + journal + style.blocks(rng));
     let disk = SimDisk::new(image, caps, Lie::None);
     let params = MkfsParams {
         label: [0; 64],
@@ -236,7 +241,7 @@ impl Workload {
 
     fn commits_every(&self) -> u64 {
         match self.style {
-            Style::Halves => 2,
+            Style::Halves | Style::Churn => 2,
             Style::Short => 3,
             _ => 5,
         }
@@ -244,12 +249,14 @@ impl Workload {
 
     /// Commits, checkpoints, and their halves.
     fn durability(&mut self) -> Done {
-        let halves = self.style == Style::Halves || self.rng.one_in(2);
+        let halves = matches!(self.style, Style::Halves | Style::Churn) || self.rng.one_in(2);
         match self.rng.below(12) {
             0..=3 if halves => self.driver.seal(),
             4 if halves => self.driver.write_sealed(),
+            // Others go on meanwhile, for a while.
+            5..=7 if self.style == Style::Churn && self.driver.in_batch() => Ok(()),
             5..=8 if halves => {
-                let max = *self.rng.pick(&[1, 4, 12, 64, 256]);
+                let max = *self.rng.pick(&[1, 3, 4, 5, 7, 9, 12, 64, 256]);
                 self.driver.begin_batch(max)
             }
             9 => self.driver.checkpoint(),
@@ -342,14 +349,15 @@ impl Workload {
     fn create(&mut self) -> Done {
         let (dir, name) = (self.dir(), self.name());
         let parent = dir;
-        let (mode, kind) = match self.rng.below(10) {
+        let symlink_more = self.style == Style::Churn && self.rng.one_in(2);
+        let (mode, kind) = match if symlink_more { 3 } else { self.rng.below(10) } {
             0..=2 => {
                 let entries = BTreeMap::new();
                 (S_IFDIR | 0o755, Kind::Dir { entries, parent })
             }
             3 => {
-                // Now and then one that needs blocks of its own.
-                let long = self.rng.one_in(3);
+                // Now and then one that needs a block of its own.
+                let long = self.style == Style::Churn || self.rng.one_in(3);
                 let len = 1 + self.rng.index(if long { 4000 } else { 100 });
                 (S_IFLNK | 0o777, Kind::Symlink(vec![b'l'; len]))
             }
@@ -406,6 +414,7 @@ impl Workload {
         if self.rng.one_in(5) {
             let to = match self.rng.below(4) {
                 0 => 0,
+                2 if self.style == Style::Churn => 0,
                 1 => sectors + self.rng.below(40),
                 _ => self.rng.below(sectors + 1),
             };
@@ -416,12 +425,16 @@ impl Workload {
         let len = 1 + self.rng.below(many);
         let first = match (self.style, self.rng.below(4)) {
             // Far apart: every block is an extent.
-            (Style::Extents, 0..=2) => 2 * self.rng.below(100) as u32,
+            (Style::Extents | Style::Churn, 0..=2) => 2 * self.rng.below(100) as u32,
             (_, 0) => self.rng.below(u64::from(end_block) + 6) as u32,
             (_, 1) => self.rng.below(u64::from(end_block) + 1) as u32,
             _ => end_block,
         };
-        let len = if self.style == Style::Extents { 1 } else { len };
+        let len = if matches!(self.style, Style::Extents | Style::Churn) {
+            1
+        } else {
+            len
+        };
         let end = (u64::from(first) + len - 1) * PER_BLOCK + 1 + self.rng.below(PER_BLOCK);
         if end.div_ceil(PER_BLOCK) > FILE_BLOCKS_MAX {
             return Ok(());

@@ -15,6 +15,7 @@ use permfs_core::{
     device::{BlockDevice, WriteFlags},
     extent::Mapping,
 };
+use std::{cell::Cell, rc::Rc};
 
 impl Driver {
     fn block(&mut self, ino: u64, logical: u32, valid: u64) -> (WriteId, Vec<u8>) {
@@ -116,7 +117,7 @@ impl Driver {
             }
             let hole = (at..stop).take_while(|b| !blocks.contains(b)).count() as u32;
             let end = new_size.min(u64::from(at + hole) * BLOCK as u64).max(size);
-            match self.fill(ino, at, hole, end, &valid)? {
+            match self.fill((ino, at, hole), end, &valid, hold)? {
                 0 => return Ok(()),
                 len => at += len,
             }
@@ -139,14 +140,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes new blocks; they wait to enter the map. Returns how many, 0 if there is no space.
+    /// Writes `want` new blocks from `at` on; they wait to enter the map. Returns how many, 0 if there is no space.
+    /// `late`: the write completes later, perhaps in the middle of a flush.
     fn fill(
         &mut self,
-        ino: u64,
-        at: u32,
-        want: u32,
+        (ino, at, want): (u64, u32, u32),
         size: u64,
         valid: &dyn Fn(u32) -> u64,
+        late: bool,
     ) -> Result<u32, String> {
         let promised = self.clock % 2 == 0;
         let vol = self.vol()?;
@@ -168,11 +169,13 @@ impl Driver {
             phys,
             size: size.min(u64::from(at + len) * BLOCK as u64),
             blocks: Vec::new(),
+            event: Rc::new(Cell::new(self.disk.events())),
         };
+        let event = pending.event.clone();
         let mut bytes = Vec::new();
         for n in 0..len {
             let (id, block) = self.block(ino, at + n, valid(at + n));
-            pending.blocks.push((id, valid(at + n), self.disk.events()));
+            pending.blocks.push((id, valid(at + n)));
             bytes.extend(block);
         }
         if self.fault == Fault::MapBeforeData {
@@ -182,7 +185,11 @@ impl Driver {
         } else {
             self.pending.push(pending);
         }
-        self.put(phys, &bytes)?;
+        if late && self.fault == Fault::None {
+            self.disk.write_late(phys * PER_BLOCK, &bytes, event);
+        } else {
+            self.put(phys, &bytes)?;
+        }
         Ok(len)
     }
 
@@ -196,10 +203,12 @@ impl Driver {
     }
 
     pub(super) fn map_in(&mut self, p: Pending) -> Done {
+        self.disk.finish_late().map_err(because("data"))?;
         let len = p.blocks.len() as u32;
         let now = self.now();
         let before = self.oracle.next_step();
-        for (logical, &(id, valid, event)) in (p.logical..).zip(&p.blocks) {
+        for (logical, &(id, valid)) in (p.logical..).zip(&p.blocks) {
+            let event = p.event.get();
             self.oracle.mapped(p.ino, logical, id, valid, event);
         }
         let what = format!(

@@ -70,6 +70,11 @@ impl Driver {
         Ok(())
     }
 
+    /// Whether a checkpoint's batch is under way.
+    pub fn in_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
     /// The first half of a checkpoint's batch.
     pub fn begin_batch(&mut self, max: usize) -> Done {
         if self.batch.is_some() {
@@ -77,6 +82,10 @@ impl Driver {
         }
         let batch = self.vol()?.store().begin_checkpoint_batch(max);
         self.batch = batch.map_err(because("begin_checkpoint_batch"))?;
+        if self.batch.is_none() {
+            // The end of a pass, as in the module's checkpoint.
+            self.try_in_trouble("the tail", |v| v.store().advance_tail())?;
+        }
         Ok(())
     }
 
