@@ -73,6 +73,7 @@ bool vfs_helper_sb_rdonly(const struct super_block *sb);
 void vfs_helper_sb_set_rdonly(struct super_block *sb);
 bool vfs_helper_sb_try_set_rdonly(struct super_block *sb);
 int vfs_helper_sb_try_sync(struct super_block *sb);
+bool vfs_helper_sb_try_writeback(struct super_block *sb);
 void vfs_helper_report_metadata(struct super_block *sb, int error);
 void vfs_helper_sb_set_wb_err(struct super_block *sb, int error);
 void vfs_helper_report_shutdown(struct super_block *sb);

@@ -37,6 +37,15 @@ int vfs_helper_sb_try_sync(struct super_block *sb)
 	return ret;
 }
 
+bool vfs_helper_sb_try_writeback(struct super_block *sb)
+{
+	if (!down_read_trylock(&sb->s_umount))
+		return false;
+	sync_inodes_sb(sb);
+	up_read(&sb->s_umount);
+	return true;
+}
+
 void vfs_helper_report_metadata(struct super_block *sb, int error)
 {
 	fserror_report_metadata(sb, error, GFP_NOWAIT);

@@ -92,6 +92,13 @@ pub trait IomapOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// A write, or a fault that writes, found no space. Returns whether it should be tried once more, for example
+    /// because data was written back that more had been reserved for than it took. No lock of the file is held, and
+    /// nothing was written. Optional.
+    fn no_space(_inode: &Inode<Self>) -> bool {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Called before each bio with file data is submitted; an error refuses it. Must neither sleep
     /// nor take a lock. Optional.
     fn submit_io(_sb: &SuperBlock<Self>, _io: Io) -> Result {

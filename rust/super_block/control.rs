@@ -31,6 +31,14 @@ impl<T: FileSystem> SuperBlock<T> {
         to_result(unsafe { bindings::vfs_helper_sb_try_sync(self.as_ptr()) })
     }
 
+    /// Writes the dirty data of all files back and waits for it, but not for its durability. False if somebody
+    /// holds `s_umount` exclusively: then nothing was done. No lock of the filesystem may be held but that of an
+    /// address space.
+    pub fn try_writeback(&self) -> bool {
+        // SAFETY: By the type invariant. `sync_inodes_sb()` wants `s_umount` held, which the helper does.
+        unsafe { bindings::vfs_helper_sb_try_writeback(self.as_ptr()) }
+    }
+
     /// Freezes the filesystem through its device, as `FIFREEZE` and device mapper do, for as long as
     /// the guard lives: writers wait, dirty data is written back, and
     /// [`freeze_fs`](crate::ops::SuperOperations::freeze_fs) is called. The caller is not a writer and

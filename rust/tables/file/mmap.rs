@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
-use crate::{bindings, ops::Complete, tables::iomap};
+use crate::{bindings, inode::Inode, ops::Complete, tables::iomap};
 use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 
@@ -30,11 +30,35 @@ impl<T: Complete> VTable<T> {
             let inode = bindings::vfs_helper_file_inode(file);
             bindings::vfs_helper_sb_start_pagefault((*inode).i_sb);
             bindings::file_update_time(file);
+            let mut ret = Self::make_dirty(vmf, inode);
+            // Why the process is to get the signal is not told: it may be for want of space.
+            if T::HAS_NO_SPACE
+                && ret & bindings::vm_fault_reason_VM_FAULT_SIGBUS != 0
+                && T::no_space(Inode::from_raw(inode))
+            {
+                ret = Self::make_dirty(vmf, inode);
+            }
+            bindings::vfs_helper_sb_end_pagefault((*inode).i_sb);
+            ret
+        }
+    }
+
+    /// Makes the page of a fault dirty, with space for it.
+    ///
+    /// # Safety
+    ///
+    /// `vmf` is what `page_mkwrite` was called with and has not returned from, and `inode` that of the mapped file.
+    unsafe fn make_dirty(
+        vmf: *mut bindings::vm_fault,
+        inode: *mut bindings::inode,
+    ) -> bindings::vm_fault_t {
+        // SAFETY: The fault holds the file, and that the inode; the tables are for inodes of this file's type. The page is locked by
+        // `iomap_page_mkwrite()` itself and not locked if that fails, so it may be called again.
+        unsafe {
             // Keeps truncation away between the check of the size and the page turning dirty.
             bindings::vfs_helper_filemap_invalidate_lock_shared(inode);
             let ret = bindings::iomap_page_mkwrite(vmf, iomap::map::ops::<T>(), ptr::null_mut());
             bindings::vfs_helper_filemap_invalidate_unlock_shared(inode);
-            bindings::vfs_helper_sb_end_pagefault((*inode).i_sb);
             ret
         }
     }

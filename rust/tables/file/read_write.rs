@@ -21,6 +21,7 @@ use kernel::prelude::*;
 
 const EAGAIN_: isize = -(bindings::EAGAIN as isize);
 const ENOTBLK_: isize = -(bindings::ENOTBLK as isize);
+const ENOSPC_: isize = -(bindings::ENOSPC as isize);
 
 /// One call of `read_iter` or `write_iter`.
 ///
@@ -62,14 +63,13 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
 ) -> isize {
     // SAFETY: As in `read_iter`. The VFS has taken write access to the super block (`kiocb_start_write()`).
     let request = unsafe { Request::<T>::new(iocb, iter) };
-    if request.is_direct() {
-        // The page cache could not be invalidated: only a buffered write keeps it coherent.
-        let ret = request.direct_write();
-        if ret != ENOTBLK_ {
-            return ret;
-        }
+    let count = request.count();
+    let ret = request.write();
+    // A direct write of which a part went out has consumed that: it is not to be repeated.
+    if T::HAS_NO_SPACE && ret == ENOSPC_ && request.count() == count && request.no_space() {
+        return request.write();
     }
-    request.buffered_write()
+    ret
 }
 
 impl<T: Complete> Request<T> {
@@ -167,6 +167,23 @@ impl<T: Complete> Request<T> {
         // SAFETY: `iocb` is valid, and its file open for reading.
         unsafe { bindings::vfs_helper_file_accessed((*self.iocb).ki_filp) };
         self.shared(|| self.direct(iomap::direct::Dio::Overwrite, 0))
+    }
+
+    fn write(&self) -> isize {
+        if self.is_direct() {
+            let ret = self.direct_write();
+            if ret != ENOTBLK_ {
+                return ret;
+            }
+            // The page cache could not be invalidated: only a buffered write keeps it coherent.
+        }
+        self.buffered_write()
+    }
+
+    /// Tells the filesystem that there was no space. No lock is held.
+    fn no_space(&self) -> bool {
+        // SAFETY: By the invariants of `Request` the inode is of type `T`, and the open file holds it until the request ends.
+        T::no_space(unsafe { Inode::from_raw(self.inode) })
     }
 
     fn buffered_write(&self) -> isize {
