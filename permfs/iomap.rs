@@ -18,7 +18,8 @@ use permfs_core::{
     extent::Mapping as Place,
     format::BLOCK_SIZE,
     plant::{self, Fault},
-    write_map::{Run, State},
+    volume::Which,
+    write_map::{Run, State, WriteMap},
 };
 use vfs::{
     inode::Inode,
@@ -139,27 +140,26 @@ impl Op<'_> {
 
     /// Asks the volume for blocks. What it frees by itself it has tried before it refuses; blocks that
     /// a commit has freed and is discarding are the committer's until it is done, so then once more.
-    fn ask_for_space<T>(&self, ask: impl Fn(&mut VolumeGuard<'_>) -> Result<T>) -> Result<T> {
+    fn ask_for_space<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut VolumeGuard<'_>, &mut WriteMap) -> Result<T>,
+    ) -> Result<T> {
         let engine = self.mount.engine();
-        let first = ask(&mut engine.volume()?);
+        let first = ask(&mut engine.volume()?, &mut self.state.map);
         match first {
             Err(e) if e == ENOSPC => {
                 engine.wait_for_commit()?;
-                ask(&mut engine.volume()?)
+                ask(&mut engine.volume()?, &mut self.state.map)
             }
             outcome => outcome,
         }
     }
 
-    /// Promises space for a hole that is about to be written through the page cache.
+    /// Promises space for a hole that is about to be written through the page cache, or for the front of it.
     fn delay(&mut self, hole: Mapping) -> Result<Mapping> {
         let (first, len) = (hole.offset / BLOCK, hole.len / BLOCK);
-        self.ask_for_space(|volume| volume.reserve_space(len))?;
-        // The range was a hole in both maps, so every block of it is new; on an error none is in.
-        if let Err(e) = self.state.map.delay(first, len) {
-            self.mount.engine().volume()?.unreserve_space(len);
-            return Err(e);
-        }
+        let ino = self.inode.ino();
+        let len = self.ask_for_space(|volume, map| volume.delay(ino, map, first, len))?;
         Ok(self.mapping(first, len, MapKind::Delalloc, MapFlags::NEW))
     }
 
@@ -177,20 +177,10 @@ impl Op<'_> {
     /// Chooses blocks for up to `want` from its first on, none of which is in the extent map. Either
     /// all of them are delayed, so `promised`, or none is.
     fn choose(&mut self, want: Blocks, promised: bool) -> Result<Mapping> {
-        let logical = u32::try_from(want.first).map_err(|_| EFBIG)?;
         let len = u32::try_from(want.len().min(CHOOSE_MAX)).map_err(|_| EFBIG)?;
         let ino = self.inode.ino();
         let (phys, len) =
-            self.ask_for_space(|volume| volume.reserve_extent(ino, logical, len, promised))?;
-        if let Err(e) = self.state.map.choose(want.first, u64::from(len), phys) {
-            let mut volume = self.mount.engine().volume()?;
-            // As it was: the blocks go back and, if they had kept a promise, it is made again.
-            volume.release_extent(phys, len);
-            if promised {
-                volume.reserve_space(u64::from(len))?;
-            }
-            return Err(e);
-        }
+            self.ask_for_space(|volume, map| volume.choose(ino, map, want.first, len, promised))?;
         self.inode.data().blocks_moved();
         if plant::is(Fault::MapAfterData) {
             self.settle(want.first * BLOCK, u64::from(len) * BLOCK)?;
@@ -203,57 +193,26 @@ impl Op<'_> {
         ))
     }
 
-    /// Data of bytes `[pos, pos + len)` is on the device: its blocks enter the extent map.
+    /// Data of bytes `[pos, pos + len)` is on the device: its blocks enter the extent map, and the size.
     fn settle(&mut self, pos: u64, len: u64) -> Result {
         let blocks = Blocks::touching(pos, len);
         let end = pos.saturating_add(len);
-        let mut runs = KVec::new();
-        self.state.map.chosen(blocks.first, blocks.len(), |run| {
-            Ok(runs.push(run, GFP_KERNEL)?)
-        })?;
         let grown = (end > self.state.disk_size).then_some(end);
-        if runs.is_empty() && grown.is_none() {
+        let has_chosen = self.state.map.has_chosen(blocks.first, blocks.len());
+        if !has_chosen && grown.is_none() {
             return Ok(());
         }
-        self.state.map.take(blocks.first, blocks.len(), |_| ())?;
-        let outcome = self.enter(&runs, grown);
-        self.inode.data().blocks_moved();
-        outcome
-    }
-
-    /// Enters `runs`, which have left the write map, in the extent map; the size with the last.
-    fn enter(&mut self, runs: &[Run], grown: Option<u64>) -> Result {
         let ino = self.inode.ino();
         let mtime = Some(inode::time(self.inode.mtime()));
         let mut volume = self.mount.engine().volume()?;
-        let mut outcome = Ok(());
-        for (i, run) in runs.iter().enumerate() {
-            let State::Chosen(phys) = run.state else {
-                continue;
-            };
-            let size = grown.filter(|_| i + 1 == runs.len());
-            if outcome.is_ok() {
-                // Both fit: the write map takes blocks from `choose` alone.
-                outcome = volume.commit_extent(
-                    ino,
-                    run.logical as u32,
-                    phys,
-                    run.len as u32,
-                    size,
-                    mtime,
-                );
-            } else {
-                volume.release_extent(phys, run.len as u32);
-            }
-        }
-        if let (true, Some(size)) = (runs.is_empty(), grown) {
-            outcome = volume.grow(ino, size, mtime);
-        }
+        let run = (blocks.first, blocks.len());
+        let outcome = volume.enter(ino, &mut self.state.map, run, grown, mtime);
         self.inode.data().changed_in(&mut volume);
-        outcome?;
         // What was durable must not be reported as lost for want of memory to look it up.
         let saved = volume.saved();
         drop(volume);
+        self.inode.data().blocks_moved();
+        outcome?;
         if let Some(size) = grown {
             self.state.disk_size = size;
         }
@@ -263,19 +222,22 @@ impl Op<'_> {
         Ok(())
     }
 
-    /// Drops all that is known of `blocks` in the write map.
-    fn forget(&mut self, blocks: Blocks) -> Result {
+    /// Drops what `which` says of `blocks` in the write map.
+    fn forget(&mut self, blocks: Blocks, which: Which) -> Result {
         // Most inodes leave memory so: they do not wait for the volume.
         if self.state.map.is_empty() {
             return Ok(());
         }
+        let run = (blocks.first, blocks.len());
         let mut volume = self.mount.engine().volume()?;
-        self.state
-            .map
-            .take(blocks.first, blocks.len(), |run| match run.state {
-                State::Delayed => volume.unreserve_space(run.len),
-                State::Chosen(phys) => volume.release_extent(phys, run.len as u32),
-            })
+        volume.forget(&mut self.state.map, run, which)
+    }
+
+    /// The data write of these bytes failed: blocks chosen for them are given back.
+    fn forget_failed(&mut self, pos: u64, len: u64) -> Result {
+        self.forget(Blocks::touching(pos, len), Which::Chosen)?;
+        self.inode.data().blocks_moved();
+        Ok(())
     }
 }
 
@@ -286,7 +248,7 @@ pub(crate) fn forget_all(inode: &Inode<PermFs>) {
         end: u64::MAX,
     };
     // Cutting at 0 and at the very end splits no run, so nothing is allocated and nothing can fail.
-    let _ = locked(inode, |mut op| op.forget(all));
+    let _ = locked(inode, |mut op| op.forget(all, Which::All));
 }
 
 /// The file is cut to `size`: what is behind it will never be written. Page cache and direct I/O are
@@ -296,7 +258,7 @@ pub(crate) fn forget_behind(inode: &Inode<PermFs>, size: u64) -> Result {
         first: size.div_ceil(BLOCK),
         end: u64::MAX,
     };
-    locked(inode, |mut op| op.forget(blocks))
+    locked(inode, |mut op| op.forget(blocks, Which::All))
 }
 
 /// Bytes from `pos` to the end of their block were zeroed in the page cache, `pos` being the file's end or
@@ -362,12 +324,9 @@ impl IomapOperations for PermFs {
 
     fn punch_delalloc(inode: &Inode<Self>, start: u64, end: u64) {
         // A failure leaves space promised until the inode goes: not lost, and nothing to report to.
-        let _ = locked(inode, |op| {
-            let (first, end) = (start.div_ceil(BLOCK), end.div_ceil(BLOCK));
-            let dropped = op.state.map.undelay(first, end.saturating_sub(first))?;
-            op.mount.engine().volume()?.unreserve_space(dropped);
-            Ok(())
-        });
+        let (first, end) = (start.div_ceil(BLOCK), end.div_ceil(BLOCK));
+        let blocks = Blocks { first, end };
+        let _ = locked(inode, |mut op| op.forget(blocks, Which::Delayed));
     }
 
     fn writeback_map(inode: &Inode<Self>, pos: u64, len: u64) -> Result<Mapping> {
@@ -410,6 +369,17 @@ impl IomapOperations for PermFs {
         write_tail(inode, size)
     }
 
+    fn no_space(inode: &Inode<Self>) -> bool {
+        let sb = inode.super_block();
+        let mount = sb.data();
+        // Of what is promised to maps the data that is written back takes a small part as a rule.
+        let promised = mount
+            .engine()
+            .volume()
+            .map_or(0, |volume| volume.promised_to_maps());
+        promised > 0 && sb.try_writeback()
+    }
+
     fn submit_io(sb: &SuperBlock<Self>, _io: Io) -> Result {
         sb.data().engine().disk().begin_io()
     }
@@ -421,23 +391,5 @@ impl IomapOperations for PermFs {
             disk.data_written();
         }
         disk.end_io();
-    }
-}
-
-impl Op<'_> {
-    /// The data write of these bytes failed: blocks chosen for them are given back.
-    fn forget_failed(&mut self, pos: u64, len: u64) -> Result {
-        let blocks = Blocks::touching(pos, len);
-        let mut volume = self.mount.engine().volume()?;
-        self.state
-            .map
-            .take_chosen(blocks.first, blocks.len(), |run| {
-                if let State::Chosen(phys) = run.state {
-                    volume.release_extent(phys, run.len as u32);
-                }
-            })?;
-        drop(volume);
-        self.inode.data().blocks_moved();
-        Ok(())
     }
 }

@@ -334,6 +334,9 @@ fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result
     let mut outcome = volume.begin_truncate(inode.ino(), size, now);
     data.changed_in(&mut volume);
     let mut saved = volume.saved();
+    if outcome.is_ok() {
+        volume.follow_cut(inode.ino(), &mut state.map);
+    }
     drop(volume);
     // Step by step: a large file takes many, and whoever waits for the volume has it in between. The file's
     // own state stays locked, and the orphan tree remembers what is left.
@@ -342,6 +345,9 @@ fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result
         outcome = volume.truncate_step(inode.ino());
         data.changed_in(&mut volume);
         saved = volume.saved();
+        if outcome.is_ok() {
+            volume.follow_cut(inode.ino(), &mut state.map);
+        }
     }
     data.blocks_moved();
     if let Some(Record { attr, .. }) = saved.get(inode.ino()) {

@@ -24,6 +24,7 @@ mod counters;
 #[cfg(all(test, loom))]
 mod loom;
 mod lost;
+mod promise;
 mod report;
 mod ring;
 mod shard;
@@ -429,43 +430,6 @@ impl Allocator {
     /// Free blocks of the volume, the reserved ones included.
     pub fn free_blocks(&self) -> u64 {
         self.sink.counters().free_blocks.load(Relaxed)
-    }
-
-    /// Blocks that file data may still get: free, not reserved, not kept for metadata.
-    pub fn available(&self) -> u64 {
-        self.space.available()
-    }
-
-    /// Blocks that metadata may still get, and the reserve that it has to itself: with less than that
-    /// left, data has run out, and metadata lives on what was kept for it.
-    pub fn metadata_left(&self) -> (u64, u64) {
-        self.space.for_metadata()
-    }
-
-    /// Promises `blocks` blocks to delayed allocation: [`Allocator::alloc_reserved`] will find them.
-    ///
-    /// Errors: `ENOSPC`, and then nothing is promised.
-    pub fn reserve(&self, blocks: u64) -> Result {
-        if blocks > 0 && self.space.take(blocks, blocks, Class::Data) == 0 {
-            self.refused(self.hint().load(Relaxed), blocks);
-            return Err(ENOSPC);
-        }
-        self.promised(blocks, 0);
-        Ok(())
-    }
-
-    /// Takes back a promise that was not used.
-    pub fn unreserve(&self, blocks: u64) {
-        self.promised(0, blocks);
-        self.space.give(blocks, Class::Data);
-    }
-
-    /// Counts blocks that were promised, and blocks whose promise was kept or taken back.
-    fn promised(&self, more: u64, less: u64) {
-        if TELEMETRY {
-            let reserved = &self.sink.counters().reserved;
-            reserved.fetch_add(more.wrapping_sub(less), Relaxed);
-        }
     }
 
     /// What the panic handler would tell of this volume; it reads the same static memory itself.

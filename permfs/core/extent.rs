@@ -14,8 +14,11 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
 
 mod change;
+mod room;
 #[cfg(test)]
 mod tests;
+
+pub use room::Shape;
 
 /// Value of an entry in a tree of extents, whose key is the first block within the file. 12 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -248,6 +251,21 @@ impl Fork {
             Self::Tree(tree) => tree.scan(s, start.into(), |key, value| {
                 next(Run::from_entry(key, value)?)
             }),
+        }
+    }
+
+    /// What it depends on how much more metadata the map may need; `blocks` blocks are mapped, and the inode's
+    /// record has room for a list of `room` runs.
+    pub fn shape(&self, blocks: u64, room: u64) -> Shape {
+        match self {
+            Self::List(list) => Shape::List {
+                runs: list.len() as u64,
+                room,
+            },
+            Self::Tree(tree) => Shape::Tree {
+                level: tree.level,
+                blocks,
+            },
         }
     }
 

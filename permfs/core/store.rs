@@ -113,6 +113,9 @@ pub struct Store<D: BlockDevice> {
     /// Where the next home batch begins.
     home_cursor: u64,
     undo: Undo,
+    /// Metadata blocks that the last operation took, and that it freed.
+    taken: u64,
+    freed: u64,
     /// The first damage that was passed by and not yet asked for.
     damage: Option<Damage>,
     /// Whether there is one: seen without the volume's lock.
@@ -185,6 +188,16 @@ impl<D: BlockDevice> Store<D> {
         self.discard = on;
     }
 
+    /// Metadata blocks that the last operation took; those that it freed are not taken off.
+    pub fn blocks_taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Metadata blocks that the last operation freed: for reuse when its epoch is durable.
+    pub fn blocks_freed(&self) -> u64 {
+        self.freed
+    }
+
     /// What the log holds for data block `block` and home does not. Only on a read-only mount.
     pub fn data_overlay(&self, block: u64) -> Option<&block::Block> {
         self.overlay.get(&block).map(|bytes| &**bytes)
@@ -198,6 +211,7 @@ impl<D: BlockDevice> Store<D> {
         self.check_writable()?;
         self.make_room()?;
         self.undo.begin(&self.epoch);
+        (self.taken, self.freed) = (0, 0);
         let result = f(&mut Op { store: self });
         match &result {
             Ok(_) => self.finish_op(),

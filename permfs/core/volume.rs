@@ -24,13 +24,16 @@ mod file;
 mod mount;
 mod namespace;
 mod orphan;
+mod promise;
 mod readdir;
 mod rename;
+mod room;
 mod saved;
 mod symlink;
 mod view;
 
 pub use mount::{Left, MountError, MountOptions};
+pub use promise::Which;
 pub use saved::Saved;
 
 /// Damage that was met: what the caller needs for one useful line in the log.
@@ -112,15 +115,6 @@ pub struct Statfs {
 /// Inodes that fit a block, about: nothing but space limits their number.
 const INODES_PER_BLOCK: u64 = 16;
 
-/// What metadata is wanted for.
-#[derive(Clone, Copy)]
-enum Job {
-    /// A name that the volume does not have yet.
-    Name,
-    /// Entering data in a file's map.
-    Map,
-}
-
 /// A mounted volume.
 pub struct Volume<D: BlockDevice> {
     store: Store<D>,
@@ -138,6 +132,8 @@ pub struct Volume<D: BlockDevice> {
     left: Left,
     report: Option<Report>,
     saved: Saved,
+    /// Blocks promised for the nodes of files' maps.
+    map_nodes: u64,
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -301,28 +297,6 @@ impl<D: BlockDevice> Volume<D> {
         })
     }
 
-    /// Whether the metadata that `job` may need can still be had. Errors: `ENOSPC`.
-    ///
-    /// A full volume must not be one that nothing can be deleted from, and data that was promised its
-    /// blocks needs a map: new names leave half of the reserve for metadata, maps a quarter.
-    fn must_have_room(&mut self, job: Job) -> Result {
-        let has_room = |store: &Store<D>| {
-            let (left, reserve) = store.allocator().metadata_left();
-            match job {
-                Job::Name => left >= reserve / 2,
-                Job::Map => left >= reserve / 4,
-            }
-        };
-        if self.read_only {
-            return Err(EROFS);
-        }
-        if !has_room(&self.store) {
-            // What was freed comes back with a commit.
-            self.store.commit()?;
-        }
-        has_room(&self.store).then_some(()).ok_or(ENOSPC)
-    }
-
     /// Runs `f` as one operation. On an error nothing has changed.
     fn change<T>(&mut self, f: impl FnOnce(&mut View<'_, Op<'_, D>>) -> Result<T>) -> Result<T> {
         if self.read_only {
@@ -336,13 +310,14 @@ impl<D: BlockDevice> Volume<D> {
             saved,
             ..
         } = self;
-        let (out, stored) = store.run(|op| {
+        let (out, stored, inodes) = store.run(|op| {
             let mut watched = Watched::new(op);
             let mut view = View::new(&mut watched, geometry, *hash, report)?;
             let out = f(&mut view)?;
             view.finish()?;
-            Ok((out, view.saved))
+            Ok((out, view.saved, view.inode_count()))
         })?;
+        store.allocator().keep(room::kept_for(inodes));
         *saved = stored;
         Ok(out)
     }

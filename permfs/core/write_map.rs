@@ -8,9 +8,13 @@
 //! are *settled*: they leave this map in the same operation that enters them in the extent map. So the
 //! extent map, which the journal makes durable, never names a block whose data was not written.
 //!
+//! With the blocks goes a promise of the metadata that it may take to enter them, at worst
+//! ([`Shape::worst_nodes`]); [`crate::volume::Volume`] makes it and takes it back.
+//!
 //! The map is volatile and small: its size follows the number of runs, not of blocks. One lock of the
 //! file serialises it (the caller's); nothing here sleeps but the allocation of nodes.
 
+use crate::extent::Shape;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 
@@ -74,6 +78,14 @@ impl Run {
 pub struct WriteMap {
     runs: RBTree<u64, (u64, State)>,
     delayed: u64,
+    /// Blocks in any state.
+    blocks: u64,
+    /// Ranges without a gap that the runs make up.
+    groups: u64,
+    /// Blocks of metadata that are promised for entering what is in the map.
+    pub(crate) nodes: u64,
+    /// The file's extent map, as it was at some time since this map was last empty.
+    pub(crate) shape: Option<Shape>,
 }
 
 impl WriteMap {
@@ -82,7 +94,43 @@ impl WriteMap {
         Self {
             runs: RBTree::new(),
             delayed: 0,
+            blocks: 0,
+            groups: 0,
+            nodes: 0,
+            shape: None,
         }
+    }
+
+    /// Blocks of metadata that entering what is in the map takes at worst.
+    pub(crate) fn worst_nodes(&self) -> u64 {
+        let worst = |shape: Shape| shape.worst_nodes(self.groups, self.blocks);
+        self.shape.map_or(0, worst)
+    }
+
+    /// The same for a file of `shape`, with blocks `[logical, logical + len)` that are not in the map.
+    pub(crate) fn worst_nodes_with(&self, shape: Shape, logical: u64, len: u64) -> u64 {
+        let groups = self.groups + 1 - self.touching(logical, logical.saturating_add(len));
+        shape.worst_nodes(groups, self.blocks.saturating_add(len))
+    }
+
+    /// How many runs end at `start` or begin at `end`.
+    fn touching(&self, start: u64, end: u64) -> u64 {
+        let before = start.checked_sub(1).and_then(|last| self.before(last));
+        let joins_before = before.is_some_and(|run| run.end() == start);
+        let joins_after = self.from(end).is_some_and(|run| run.logical == end);
+        u64::from(joins_before) + u64::from(joins_after)
+    }
+
+    /// A run is about to enter the map.
+    fn count_in(&mut self, logical: u64, len: u64) {
+        self.groups = self.groups + 1 - self.touching(logical, logical.saturating_add(len));
+        self.blocks += len;
+    }
+
+    /// A run has left the map.
+    fn count_out(&mut self, logical: u64, len: u64) {
+        self.groups = self.groups + self.touching(logical, logical.saturating_add(len)) - 1;
+        self.blocks -= len;
     }
 
     /// Blocks in state [`State::Delayed`].
@@ -121,13 +169,16 @@ impl WriteMap {
             let Some(&(start, count)) = gaps.get(i) else {
                 break;
             };
+            self.count_in(start, count);
             let inserted =
                 self.runs
                     .try_create_and_insert(start, (count, State::Delayed), GFP_KERNEL);
             if let Err(e) = inserted {
+                self.count_out(start, count);
                 for &(start, count) in gaps.iter().take(i) {
                     self.runs.remove(&start);
                     self.delayed -= count;
+                    self.count_out(start, count);
                 }
                 return Err(e);
             }
@@ -151,6 +202,7 @@ impl WriteMap {
                 delayed += run.len;
             }
         })?;
+        self.count_in(logical, len);
         self.runs.insert(node);
         Ok(delayed)
     }
@@ -167,12 +219,9 @@ impl WriteMap {
         self.take_if(logical, len, |state| state != State::Delayed, f)
     }
 
-    /// Takes out the delayed blocks of `[logical, logical + len)`. Returns how many those were.
-    pub fn undelay(&mut self, logical: u64, len: u64) -> Result<u64> {
-        let mut dropped = 0;
-        let delayed = |state| state == State::Delayed;
-        self.take_if(logical, len, delayed, |run| dropped += run.len)?;
-        Ok(dropped)
+    /// Like [`WriteMap::take`], but leaves what was chosen.
+    pub fn take_delayed(&mut self, logical: u64, len: u64, f: impl FnMut(Run)) -> Result {
+        self.take_if(logical, len, |state| state == State::Delayed, f)
     }
 
     fn take_if(
@@ -192,12 +241,19 @@ impl WriteMap {
                 continue;
             }
             self.runs.remove(&run.logical);
+            self.count_out(run.logical, run.len);
             if run.state == State::Delayed {
                 self.delayed -= run.len;
             }
             f(run);
         }
         Ok(())
+    }
+
+    /// Whether one of blocks `[logical, logical + len)` is chosen.
+    pub fn has_chosen(&self, logical: u64, len: u64) -> bool {
+        // The error that ends the search is not one.
+        self.chosen(logical, len, |_| Err(EEXIST)).is_err()
     }
 
     /// Tells `f` the chosen runs within `[logical, logical + len)`, clipped to it.

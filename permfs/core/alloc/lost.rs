@@ -34,10 +34,4 @@ impl Allocator {
     pub fn lost_shards(&self) -> u64 {
         self.lost.load(Relaxed)
     }
-
-    /// Makes a promise again that was kept with blocks of a shard that turns out to be lost.
-    pub(crate) fn promise_again(&self, blocks: u64) {
-        self.space.force(blocks);
-        self.promised(blocks, 0);
-    }
 }

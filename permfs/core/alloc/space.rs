@@ -6,14 +6,21 @@ use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
 /// Free blocks that nobody was promised.
 ///
-/// `available` = free - reserved - the metadata reserve. It is one word, so that a promise is exact:
-/// two CPUs cannot be promised the same block. It goes down to minus the metadata reserve, by
+/// `available` = free - reserved - what is kept for metadata. It is one word, so that a promise is exact:
+/// two CPUs cannot be promised the same block. It goes down to minus what is kept, by
 /// allocations of metadata only. Its count is taken *before* a block is looked for and given
 /// back *after* a block's bit was cleared; so whoever has a count has a clear bit somewhere.
 pub(super) struct Space {
     available: Atomic<i64>,
-    metadata: i64,
+    /// Blocks that file data leaves alone.
+    kept: Atomic<i64>,
+    /// The part of them that does not change.
+    base: i64,
 }
+
+/// Blocks kept for metadata, at least and at most; between that a 64th of the volume.
+const KEPT_MIN: u64 = 32;
+const KEPT_MAX: u64 = 2048;
 
 /// What blocks are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +41,11 @@ fn signed(blocks: u64) -> i64 {
 impl Space {
     /// For a volume of `total` blocks, of which `free` are free.
     pub(super) fn new(total: u64, free: u64) -> Self {
-        let metadata = signed((total / 64).clamp(16, 2048));
+        let base = signed((total / 64).clamp(KEPT_MIN, KEPT_MAX));
         Self {
-            available: Atomic::<i64>::new(signed(free).saturating_sub(metadata)),
-            metadata,
+            available: Atomic::<i64>::new(signed(free).saturating_sub(base)),
+            kept: Atomic::<i64>::new(base),
+            base,
         }
     }
 
@@ -46,20 +54,26 @@ impl Space {
         u64::try_from(self.available.load(Relaxed)).unwrap_or(0)
     }
 
-    /// Blocks that metadata may still get, and the reserve that it has to itself.
-    pub(super) fn for_metadata(&self) -> (u64, u64) {
-        let left = self.available.load(Relaxed).saturating_add(self.metadata);
-        (
-            u64::try_from(left).unwrap_or(0),
-            self.metadata.unsigned_abs(),
-        )
+    /// Free blocks that nobody was promised: those that metadata may still get.
+    pub(super) fn unpromised(&self) -> u64 {
+        let left = self.available.load(Relaxed);
+        u64::try_from(left.saturating_add(self.kept.load(Relaxed))).unwrap_or(0)
+    }
+
+    /// Keeps `more` blocks for metadata beside those that are always kept. Callers take turns.
+    pub(super) fn keep(&self, more: u64) {
+        let kept = self.base.saturating_add(signed(more));
+        let before = self.kept.xchg(kept, Relaxed);
+        if kept != before {
+            self.available.fetch_sub(kept.saturating_sub(before), Full);
+        }
     }
 
     /// Takes between `least` and `most` blocks from the count: as many as there are, 0 if too few.
     pub(super) fn take(&self, least: u64, most: u64, class: Class) -> u64 {
         let floor = match class {
             Class::Data => 0,
-            Class::Metadata => -self.metadata,
+            Class::Metadata => -self.kept.load(Relaxed),
             Class::Promised => return most,
         };
         let mut seen = self.available.load(Relaxed);

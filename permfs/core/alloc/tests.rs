@@ -185,10 +185,10 @@ fn metadata_gets_what_data_must_leave() {
     while let Ok(run) = a.alloc(0, 64) {
         data += run.len;
     }
-    assert_eq!(data, 998 - 16);
+    assert_eq!(data, 998 - 32);
     assert_eq!(a.available(), 0);
     assert_eq!(a.reserve(1), Err(ENOSPC));
-    for _ in 0..16 {
+    for _ in 0..32 {
         a.alloc_meta(0, 1).unwrap();
     }
     assert_eq!(a.alloc_meta(0, 1), Err(Refused::NoSpace));
@@ -196,10 +196,16 @@ fn metadata_gets_what_data_must_leave() {
     // The data, the promise, the metadata.
     assert_eq!(t.counters.alloc_failed.load(Relaxed), 3);
     // What is freed fills the metadata reserve first.
-    a.free(500, 16).unwrap();
+    a.free(500, 32).unwrap();
     assert_eq!(a.alloc(0, 1), Err(Refused::NoSpace));
-    a.free(516, 1).unwrap();
+    a.free(532, 1).unwrap();
     assert_eq!(a.alloc(0, 1).unwrap().start, 500);
+    // More is kept from now on, and less again.
+    a.free(540, 10).unwrap();
+    a.keep(20);
+    assert_eq!((a.available(), a.unpromised()), (0, 42));
+    a.keep(7);
+    assert_eq!((a.available(), a.unpromised()), (3, 42));
 }
 
 #[test]
@@ -389,7 +395,7 @@ proptest! {
     ) {
         let t = telemetry();
         let a = fresh(total, t, Env::default());
-        let reserve = (total / 64).clamp(16, 2048);
+        let reserve = (total / 64).clamp(32, 2048);
         let mut m = Model { total, used: BTreeSet::new(), reserved: 0, runs: Vec::new() };
         for s in 0..total.div_ceil(SHARD_BLOCKS) {
             m.used.extend([s * SHARD_BLOCKS, s * SHARD_BLOCKS + 1].iter().filter(|&&b| b < total));

@@ -34,6 +34,14 @@ pub(super) const CHILD_RECORD: usize = KEY + 8;
 /// Bytes that slots and records share.
 pub(super) const CAPACITY: usize = PAYLOAD_SIZE - size_of::<NodeHeader>();
 
+/// Records of an inner node at most.
+pub const INNER_RECORDS: u64 = (CAPACITY / (CHILD_RECORD + SLOT)) as u64;
+
+/// Records of a leaf at most, if every value has `len` bytes.
+pub const fn leaf_records(len: usize) -> u64 {
+    (CAPACITY / (LEAF_PREFIX + len + SLOT)) as u64
+}
+
 // A full leaf and one more record of any size must be divisible into two leaves.
 const _: () = assert!(3 * (LEAF_PREFIX + MAX_VALUE + SLOT) <= CAPACITY);
 

@@ -81,6 +81,8 @@ impl<D: BlockDevice> Store<D> {
             discard: false,
             home_cursor: 0,
             undo: Undo::new(),
+            taken: 0,
+            freed: 0,
             damage,
             alarm,
             failed: false,

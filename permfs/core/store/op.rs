@@ -140,6 +140,7 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
             return Err(e);
         }
         self.mark_used(start, 1)?;
+        self.store.taken += 1;
         Ok(start)
     }
 
@@ -163,6 +164,7 @@ impl<D: BlockDevice> MetaWrite for Op<'_, D> {
             store.epoch.revokes.push(block, GFP_KERNEL)?;
             store.epoch.bytes += ENTRY_SIZE;
         }
+        store.freed += 1;
         Ok(())
     }
 }

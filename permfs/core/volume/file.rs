@@ -6,10 +6,10 @@
 //! claimed on disk and entered in the map by one operation. So a crash finds no block in a map that
 //! does not hold the file's data.
 
-use super::{view::View, Job, Volume};
+use super::{view::View, Volume};
 use crate::{
     device::BlockDevice,
-    extent::{Fork, Mapping},
+    extent::{Fork, Mapping, Shape},
     format::inode::{FILE_BLOCKS_MAX, FILE_SIZE_MAX},
     format::BLOCK_SIZE,
     inode::{Record, Time, S_IFDIR, S_IFREG},
@@ -57,7 +57,8 @@ impl<D: BlockDevice> Volume<D> {
     ///
     /// Blocks of the file that have a place already keep it, and the new ones for them are given
     /// back: somebody else's write of the same blocks has come first. On an error all are given back,
-    /// and the file is as it was. Errors: `ESTALE`, `ENOSPC`, `EFBIG`, `EIO`.
+    /// and the file is as it was. What metadata this takes nobody has promised, unlike in [`Volume::enter`].
+    /// Errors: `ESTALE`, `ENOSPC`, `EFBIG`, `EIO`.
     pub fn commit_extent(
         &mut self,
         ino: u64,
@@ -67,11 +68,20 @@ impl<D: BlockDevice> Volume<D> {
         new_size: Option<u64>,
         mtime: Option<Time>,
     ) -> Result {
+        self.enter_extent(ino, (logical, phys, len), new_size, mtime)
+            .map(|_| ())
+    }
+
+    /// The same; says what the file's map is like then.
+    pub(super) fn enter_extent(
+        &mut self,
+        ino: u64,
+        (logical, phys, len): (u32, u64, u32),
+        new_size: Option<u64>,
+        mtime: Option<Time>,
+    ) -> Result<Shape> {
         let mut unused = KVec::new();
-        let ready = self
-            .finish_cut(ino)
-            .and_then(|()| self.must_have_room(Job::Map));
-        let outcome = ready.and_then(|()| {
+        let outcome = self.finish_cut(ino).and_then(|()| {
             self.change(|v| {
                 let (mut rec, mut fork) = v.load_file(ino)?;
                 let added = v.enter_run(ino, &mut fork, (logical, phys, len), &mut unused)?;
@@ -84,11 +94,12 @@ impl<D: BlockDevice> Volume<D> {
                 rec.head.blocks.set(blocks);
                 rec.set_extents(&fork)?;
                 rec.written(new_size, mtime)?;
-                v.save(&mut rec)
+                v.save(&mut rec)?;
+                Ok(rec.shape(&fork))
             })
         });
         match &outcome {
-            Ok(()) => unused
+            Ok(_) => unused
                 .iter()
                 .for_each(|&(at, n)| self.store.release_reserved(at, n)),
             Err(_) => self.store.release_reserved(phys, len),
@@ -113,6 +124,11 @@ impl<D: BlockDevice> Volume<D> {
 }
 
 impl Record {
+    /// What the cost of entering more in `fork`, the file's map, depends on.
+    pub(super) fn shape(&self, fork: &Fork) -> Shape {
+        fork.shape(self.head.blocks.get(), self.list_room() as u64)
+    }
+
     fn written(&mut self, new_size: Option<u64>, mtime: Option<Time>) -> Result {
         if let Some(size) = new_size {
             self.grow(size)?;

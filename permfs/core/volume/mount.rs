@@ -2,7 +2,7 @@
 
 //! Mounting: the super block, the journal, the root directory, and what the last mount left behind.
 
-use super::{Saved, Volume};
+use super::{room::kept_for, Saved, Volume};
 use crate::{
     alloc::Env,
     device::BlockDevice,
@@ -177,10 +177,12 @@ impl<D: BlockDevice> Volume<D> {
             },
             report: None,
             saved: Saved::default(),
+            map_nodes: 0,
         };
-        let next = volume
-            .look(|v| Ok(v.state.next_ino.get()))
+        let (next, inodes) = volume
+            .look(|v| Ok((v.state.next_ino.get(), v.inode_count())))
             .map_err(MountError::Store)?;
+        volume.store.allocator().keep(kept_for(inodes));
         volume.next_ino = next.max(FIRST_INO);
         match volume.iget(ROOT_INO) {
             Ok(root) if root.is_dir() => (),

@@ -4,7 +4,7 @@
 
 use super::{
     view::{must_exist, View},
-    Job, NewInode, Unlinked, Volume,
+    NewInode, Unlinked, Volume,
 };
 use crate::{
     device::BlockDevice,
@@ -47,7 +47,7 @@ impl<D: BlockDevice> Volume<D> {
         {
             return Err(EINVAL);
         }
-        self.must_have_room(Job::Name)?;
+        self.must_have_room_for_name(dir)?;
         self.change(|v| {
             let mut dir = v.load_live_dir(dir)?;
             let mut rec = v.new_record(&dir, new)?;
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Gives `ino` another name. Errors: `EPERM` for a directory, `EMLINK`, `ENOENT`, as `create`.
     pub fn link(&mut self, ino: u64, dir: u64, name: &[u8], now: Time) -> Result {
         check_name(name)?;
-        self.must_have_room(Job::Name)?;
+        self.must_have_room_for_name(dir)?;
         self.change(|v| {
             let mut rec = v.load(ino)?;
             if rec.is_dir() {
@@ -87,7 +87,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Takes away the name of anything but a directory. Errors: `ENOENT`, `EISDIR`.
     pub fn unlink(&mut self, dir: u64, name: &[u8], now: Time) -> Result<Unlinked> {
         check_name(name)?;
-        self.change(|v| {
+        self.change_removing(|v| {
             let mut dir = v.load_dir(dir)?;
             let found = v.find(&dir, name)?.ok_or(ENOENT)?;
             let rec = v.load_named(dir.ino, &found)?;
@@ -104,7 +104,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Takes away an empty directory. Errors: `ENOENT`, `ENOTDIR`, `ENOTEMPTY`.
     pub fn rmdir(&mut self, dir: u64, name: &[u8], now: Time) -> Result<Unlinked> {
         check_name(name)?;
-        self.change(|v| {
+        self.change_removing(|v| {
             let mut dir = v.load_dir(dir)?;
             let found = v.find(&dir, name)?.ok_or(ENOENT)?;
             let rec = v.load_named(dir.ino, &found)?;

@@ -45,7 +45,7 @@ impl<D: BlockDevice> Volume<D> {
         self.finish_cut(ino)?;
         // Room for the reminder comes first: it must not fail once it is needed.
         self.cutting.reserve(1, GFP_KERNEL)?;
-        let done = self.change(|v| {
+        let done = self.change_removing(|v| {
             let (mut rec, mut fork) = v.load_file(ino)?;
             let shrinks = size < rec.head.size.get();
             rec.head.size.set(size);
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Goes on with a truncation of `ino`; says whether that is done. Errors as for [`Volume::truncate`].
     pub fn truncate_step(&mut self, ino: u64) -> Result<bool> {
-        let done = self.change(|v| v.cut_some(ino))?;
+        let done = self.change_removing(|v| v.cut_some(ino))?;
         if done {
             self.cutting.retain(|i| *i != ino);
         }
@@ -85,7 +85,7 @@ impl<D: BlockDevice> Volume<D> {
     /// so the caller may let others have the volume between two.
     pub fn evict_step(&mut self, ino: u64) -> Result<bool> {
         self.cutting.retain(|i| *i != ino);
-        self.change(|v| v.free_some(ino))
+        self.change_removing(|v| v.free_some(ino))
     }
 
     /// Goes on with a truncation of `ino` that an error has stopped.
@@ -148,7 +148,7 @@ impl<D: BlockDevice> Volume<D> {
         match kind {
             ORPHAN_DELETE => self.evict(ino),
             ORPHAN_TRUNCATE => {
-                while !self.change(|v| v.cut_some(ino))? {}
+                while !self.change_removing(|v| v.cut_some(ino))? {}
                 Ok(())
             }
             _ => Err(EFSCORRUPTED),

@@ -5,7 +5,7 @@
 use super::{
     namespace::check_name,
     view::{must_exist, View},
-    Job, RenameFlags, Renamed, Volume,
+    RenameFlags, Renamed, Volume,
 };
 use crate::{
     device::BlockDevice,
@@ -52,13 +52,13 @@ impl<D: BlockDevice> Volume<D> {
                 name: new_name,
             },
         );
-        if let Err(e) = self.must_have_room(Job::Name) {
+        if let Err(e) = self.must_have_room_for_name(new.dir) {
             // A rename over a name enters none: like a removal it may use what is kept for those.
             if e != ENOSPC || self.lookup(new.dir, new.name)?.is_none() {
                 return Err(e);
             }
         }
-        self.change(|v| {
+        self.change_removing(|v| {
             let source = v.find_in(&old)?.ok_or(ENOENT)?;
             v.load_live_dir(new.dir)?;
             let target = v.find_in(&new)?;

@@ -3,6 +3,7 @@
 //! Tests of the volume on a device in memory.
 
 mod big_dir;
+mod brim;
 mod cost;
 mod damage;
 mod data;

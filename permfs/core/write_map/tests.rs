@@ -80,7 +80,9 @@ proptest! {
                             dropped += 1;
                         }
                     }
-                    prop_assert_eq!(map.undelay(a, n).unwrap(), dropped);
+                    let mut told = 0;
+                    map.take_delayed(a, n, |run| told += run.len).unwrap();
+                    prop_assert_eq!(told, dropped);
                 }
                 Step::Take(a, n) => {
                     let mut told = vec![None; BLOCKS as usize];
@@ -99,6 +101,10 @@ proptest! {
             prop_assert_eq!(&blocks_of(&map), &model);
             let delayed = model.iter().filter(|c| **c == Some(State::Delayed)).count() as u64;
             prop_assert_eq!(map.delayed(), delayed);
+            let used = |c: &Option<State>| c.is_some();
+            prop_assert_eq!(map.blocks, model.iter().filter(|c| used(c)).count() as u64);
+            let begins = |i: &usize| used(&model[*i]) && (*i == 0 || !used(&model[i - 1]));
+            prop_assert_eq!(map.groups, (0..model.len()).filter(begins).count() as u64);
             let mut chosen = vec![None; BLOCKS as usize];
             map.chosen(8, 40, |run| {
                 for i in 0..run.len {
@@ -124,7 +130,7 @@ proptest! {
                 Step::Delay(a, n) => map.delay(a, n).map(drop),
                 Step::Choose(a, n) => map.choose(a, n, 1000 + 100 * i as u64).map(drop),
                 Step::Take(a, n) => map.take(a, n, drop),
-                Step::Undelay(a, n) => map.undelay(a, n).map(drop),
+                Step::Undelay(a, n) => map.take_delayed(a, n, drop),
             };
             if matches!(step, Step::Choose(a, n) if cells(a, n).any(chosen)) {
                 continue;

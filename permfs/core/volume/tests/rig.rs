@@ -11,7 +11,8 @@ use crate::{
     inode::{Inode, Time, S_IFDIR, S_IFLNK, S_IFREG},
     mkfs::{self, MkfsParams},
     panic::SlotGuard,
-    volume::{MountError, MountOptions, NewInode, Volume},
+    volume::{MountError, MountOptions, NewInode, Volume, Which},
+    write_map::WriteMap,
 };
 use kernel::prelude::*;
 use std::{
@@ -279,14 +280,21 @@ pub(super) fn symlink(v: &mut Volume<Dev>, dir: u64, name: &[u8], target: &[u8])
     v.create(dir, name, &new)
 }
 
-/// Reserves, as if written, and commits `len` blocks from `logical` on, in as many runs as it takes.
+/// Chooses, as if written, and enters `len` blocks from `logical` on, in as many runs as it takes.
 pub(super) fn write(v: &mut Volume<Dev>, ino: u64, logical: u32, len: u32) -> Result {
+    let mut map = WriteMap::new();
     let mut done = 0;
     while done < len {
-        let (phys, got) = v.reserve_extent(ino, logical + done, len - done, false)?;
-        let end = u64::from(logical + done + got) * BLOCK_SIZE as u64;
-        v.commit_extent(ino, logical + done, phys, got, Some(end), Some(at(5)))?;
+        let first = u64::from(logical + done);
+        let (_, got) = v.choose(ino, &mut map, first, len - done, false)?;
         done += got;
+        let size = u64::from(logical + done) * BLOCK_SIZE as u64;
+        let run = (first, u64::from(got));
+        let entered = v.enter(ino, &mut map, run, Some(size), Some(at(5)));
+        if entered.is_err() {
+            v.forget(&mut map, run, Which::All)?;
+            return entered;
+        }
     }
     Ok(())
 }
