@@ -159,8 +159,35 @@ impl Op<'_> {
     fn delay(&mut self, hole: Mapping) -> Result<Mapping> {
         let (first, len) = (hole.offset / BLOCK, hole.len / BLOCK);
         let ino = self.inode.ino();
-        let len = self.ask_for_space(|volume, map| volume.delay(ino, map, first, len))?;
+        let len = self.ask_for_space(|volume, map| volume.delay(ino, map, (first, len), 1))?;
         Ok(self.mapping(first, len, MapKind::Delalloc, MapFlags::NEW))
+    }
+
+    /// Promises space for all holes in `want`, which are about to be dirty, or for none: a fault makes a whole folio dirty
+    /// when it has the first of its mappings, and does not make it clean again if it gets no other.
+    fn delay_all(&mut self, want: Blocks) -> Result {
+        let ino = self.inode.ino();
+        let mut delayed = KVec::new();
+        let mut at = want;
+        while at.len() > 0 {
+            let found = self.find(at)?;
+            let run = (at.first, found.len / BLOCK);
+            at.first += run.1;
+            if !matches!(found.kind, MapKind::Hole) {
+                continue;
+            }
+            delayed.reserve(1, GFP_KERNEL)?;
+            let outcome = self.ask_for_space(|volume, map| volume.delay(ino, map, run, run.1));
+            if let Err(e) = outcome {
+                for (first, len) in delayed {
+                    let end = first + len;
+                    self.forget(Blocks { first, end }, Which::Delayed)?;
+                }
+                return Err(e);
+            }
+            delayed.push(run, GFP_KERNEL)?;
+        }
+        Ok(())
     }
 
     /// Whether data written to `mapping` is found after a crash if it is durable itself: the blocks are the
@@ -292,6 +319,9 @@ impl IomapOperations for PermFs {
     fn begin(inode: &Inode<Self>, pos: u64, len: u64, flags: BeginFlags) -> Result<Mapping> {
         locked(inode, |mut op| {
             let want = Blocks::touching(pos, len.max(1));
+            if flags.write() && flags.fault() {
+                op.delay_all(want)?;
+            }
             let found = op.find(want)?;
             let hole = matches!(found.kind, MapKind::Hole);
             if !flags.write() || flags.report() || (flags.zero() && hole) {

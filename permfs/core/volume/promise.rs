@@ -30,17 +30,24 @@ pub enum Which {
 
 impl<D: BlockDevice> Volume<D> {
     /// Promises space to blocks `[first, first + len)` of file `ino`, which have no place and are not in `map`,
-    /// and delays them there. Where there is not enough for all, for as many from `first` on as halving finds.
+    /// and delays them there. Where there is not enough for all, for as many from `first` on as halving finds, but not
+    /// for fewer than `least`.
     ///
     /// Returns how many. Errors: `ENOSPC`, `EROFS`, `ENOMEM`, those of a commit.
-    pub fn delay(&mut self, ino: u64, map: &mut WriteMap, first: u64, len: u64) -> Result<u64> {
+    pub fn delay(
+        &mut self,
+        ino: u64,
+        map: &mut WriteMap,
+        (first, len): (u64, u64),
+        least: u64,
+    ) -> Result<u64> {
         let shape = self.shape(ino, map)?;
         let mut len = len;
         let nodes = loop {
             let worst = map.worst_nodes_with(shape, first, len);
             let nodes = worst.saturating_sub(map.nodes);
             match self.reserve_space(len.saturating_add(nodes)) {
-                Err(e) if e == ENOSPC && len > 1 => len /= 2,
+                Err(e) if e == ENOSPC && len > least => len = (len / 2).max(least),
                 outcome => break outcome.map(|()| nodes)?,
             }
         };

@@ -126,12 +126,15 @@ impl Brim {
     /// A write through the page cache.
     fn delay(&mut self, i: usize, from: u64, want: u64) -> bool {
         let (first, len) = self.hole(i, from, want);
+        let least = if self.rng.below(4) == 0 { len } else { 1 };
         let file = &mut self.files[i];
-        let Some(got) = refused_for_space(self.v.delay(file.ino, &mut file.map, first, len)) else {
+        let Some(got) =
+            refused_for_space(self.v.delay(file.ino, &mut file.map, (first, len), least))
+        else {
             self.refused += 1;
             return false;
         };
-        assert!(0 < got && got <= len);
+        assert!(least <= got && got <= len);
         file.used.extend(first..first + got);
         true
     }
