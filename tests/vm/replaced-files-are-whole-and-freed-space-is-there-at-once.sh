@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A file that was replaced by rename, or cut to nothing and written again, without fsync, has old or new contents after a cut, and none is
-# empty. What a removal or a truncation has freed can be written again at once. A full volume takes what replaces, cuts or removes.
+# empty. What a removal or a truncation has freed can be written again at once. A full volume takes what replaces, cuts or removes, and
+# what it took of data, in the smallest pieces, it keeps.
 # ext4 goes through the same steps.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """replaced-and-refilled.py KIND DEVICE: what ext4 does too: a file that was replaced without fsync has old or new contents after a
-cut, what was cut off never comes back, and space that was freed can be written again at once. KIND is the filesystem that is made on DEVICE and judged."""
+cut, what was cut off never comes back, space that was freed can be written again at once, and what write(2) or a mapping took for a full
+volume reaches it. KIND is the filesystem that is made on DEVICE and judged."""
 
 import ctypes
 import errno
+import mmap
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import time
@@ -195,6 +198,95 @@ def full():
         run("fsck.permfs", "-n", DEVICE)
 
 
+def piece(name, n):
+    """The block that is written as the `n`th of file `name`."""
+    return f"{name} {n} ".encode().ljust(4096, b".")
+
+
+def accepted_by_mapping(name):
+    """Writes every other page of a sparse file through a mapping, until the signal says that there is no space; says how many."""
+    fd = os.open(MNT / name, os.O_RDWR | os.O_CREAT, 0o644)
+    os.ftruncate(fd, 1 << 30)
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        view = mmap.mmap(fd, 1 << 30)
+        for n in range(1 << 17):
+            view[n * 8192:n * 8192 + 4096] = piece(name, n)
+            os.write(theirs, b".")
+        os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as told:
+        taken = len(told.read())
+    os.wait()
+    return fd, taken
+
+
+def scattered():
+    """The most pieces that the fewest blocks can be in: what is taken must find its place, and the map of that."""
+    make()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 16, 1 << 16))
+    vfs = os.statvfs(MNT)
+    files, taken = [], 0
+    try:
+        while True:
+            name = f"file{len(files)}"
+            fd = os.open(MNT / name, os.O_WRONLY | os.O_CREAT, 0o644)
+            files.append([name, fd, 0])
+            for n in range(17):
+                os.pwrite(fd, piece(name, n), n * 8192)
+                files[-1][2] += 1
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+    # What is left for names and for smaller things is taken too, while nothing was written back by us.
+    try:
+        for n in range(100_000):
+            (MNT / f"{'n' * 200}{n}").touch()
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+    # What some of them had is for a mapping.
+    for name, fd, _ in files[:100]:
+        os.close(fd)
+        (MNT / name).unlink()
+    del files[:100]
+    fd, pages = accepted_by_mapping("mapped")
+    files.append(["mapped", fd, pages])
+    refused = 0
+    for name, fd, count in files:
+        taken += count
+        try:
+            os.fsync(fd)
+        except OSError as e:
+            refused += 1
+            last = f"{name}: {e.strerror}"
+        os.close(fd)
+    verdict(refused == 0, f"fsync fails for {refused} of {len(files)} files that a full volume took" + (f", {last}" if refused else ""))
+    room = vfs.f_bavail * vfs.f_bsize // 4096
+    verdict(pages > 0 and taken > room * 3 // 4, f"{taken} scattered blocks, {pages} of them by a mapping, are taken where {room} were free")
+    run("umount", MNT)
+    run("mount", "-t", KIND, DEVICE, MNT)
+    wrong = 0
+    for name, _, count in files:
+        with open(MNT / name, "rb") as file:
+            for n in range(count):
+                file.seek(n * 8192)
+                wrong += file.read(4096) != piece(name, n)
+    verdict(wrong == 0, f"{wrong} of {taken} blocks are not what was written")
+    for path in MNT.glob("*"):
+        if path.is_file():
+            path.unlink()
+    os.sync()
+    run("umount", MNT)
+    run("mount", "-t", KIND, DEVICE, MNT)
+    left = vfs.f_bfree - os.statvfs(MNT).f_bfree
+    # A folder that was large does not shrink everywhere.
+    verdict(left < 600, f"{left} blocks are still in use when all is removed")
+    run("umount", MNT)
+    if KIND == "permfs":
+        run("fsck.permfs", "-n", DEVICE)
+
+
 MNT.mkdir(exist_ok=True)
 # No file is written by the clock meanwhile: what is written is so because of what was done to it.
 for knob, ticks in (("dirty_expire_centisecs", 360000), ("dirty_writeback_centisecs", 0)):
@@ -202,4 +294,5 @@ for knob, ticks in (("dirty_expire_centisecs", 360000), ("dirty_writeback_centis
 replaced()
 cut_off()
 refilled()
+scattered()
 sys.exit(failed)
