@@ -15,6 +15,8 @@ use vfs::{
 const READDIR_BATCH: usize = 64;
 /// Cookies below this are for `.` and `..`; the volume's own are far above.
 const FIRST_COOKIE: u64 = 2;
+/// Behind the last entry.
+const END: u64 = i64::MAX as u64;
 
 struct Listed {
     name: KVec<u8>,
@@ -28,7 +30,7 @@ impl FileOperations for PermFs {
     fn iterate_shared(
         file: &File<Self>,
         dir: &Locked<'_, Self, Read>,
-        ctx: &mut DirContext,
+        ctx: &mut DirContext<'_>,
     ) -> Result {
         if !ctx.emit_dots(file) {
             return Ok(());
@@ -59,10 +61,13 @@ impl FileOperations for PermFs {
                 return Err(e);
             }
             if batch.is_empty() {
+                ctx.set_pos(END);
                 return Ok(());
             }
             for entry in batch.iter() {
                 let kind = FileType::from_dt(entry.kind).ok_or(EFSCORRUPTED)?;
+                // The position behind the entry before is this one's, and not what follows that.
+                ctx.set_pos(entry.next - 1);
                 if !ctx.emit(&entry.name, entry.ino, kind) {
                     return Ok(());
                 }

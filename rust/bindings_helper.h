@@ -9,6 +9,7 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/capability.h>
+#include <linux/compat.h>
 #include <linux/completion.h>
 #include <linux/exportfs.h>
 #include <linux/fs.h>
@@ -128,6 +129,7 @@ bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64
 bool vfs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx);
 
 struct inode *vfs_helper_file_inode(const struct file *file);
+bool vfs_helper_has_short_positions(const struct file *file);
 void vfs_helper_file_accessed(struct file *file);
 void vfs_helper_file_set_can_odirect(struct file *file);
 ssize_t vfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count);

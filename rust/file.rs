@@ -9,7 +9,7 @@ use crate::{
     fs::FileSystem,
     inode::{FileType, Inode},
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// An open file of a filesystem of type `T`.
@@ -30,7 +30,7 @@ impl<T: FileSystem> File<T> {
         unsafe { &*file.cast() }
     }
 
-    fn as_ptr(&self) -> *mut bindings::file {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::file {
         self.0.get()
     }
 
@@ -62,38 +62,88 @@ impl<T: FileSystem> File<T> {
     }
 }
 
+/// Positions that a caller of 32 bits can hold, which are not negative in 31 bits: the upper half of the filesystem's own.
+///
+/// Positions up to this one stay what they are: `.`, `..` and what is behind them.
+const FIRST: u64 = 2;
+
+fn shorten(pos: u64) -> u64 {
+    if pos <= FIRST {
+        pos
+    } else {
+        (pos >> 32).max(FIRST + 1)
+    }
+}
+
+/// The smallest position of which `short` is the short form.
+fn lengthen(short: u64) -> u64 {
+    if short <= FIRST + 1 {
+        short
+    } else {
+        short.saturating_mul(1 << 32)
+    }
+}
+
 /// Where entries of a directory go (`struct dir_context`).
 ///
 /// [`DirContext::emit`] may fault on the reader's memory, and the fault may write back to this very
 /// filesystem: no lock
 /// that its iomap callbacks take may be held then.
 ///
+/// The filesystem sees its own positions, whatever the reader can hold. Entries that have one short position are told apart as
+/// long as the reader goes on from where it stopped; who seeks to it gets all of them.
+///
 /// # Invariants
 ///
-/// References point at a valid `dir_context` that only this thread uses.
-#[repr(transparent)]
-pub struct DirContext(Opaque<bindings::dir_context>);
+/// `ctx` is valid and only this thread uses it; its position is `pos`, in the reader's form.
+pub struct DirContext<'a> {
+    ctx: NonNull<bindings::dir_context>,
+    pos: u64,
+    is_short: bool,
+    _ctx: PhantomData<&'a mut bindings::dir_context>,
+}
 
-impl DirContext {
+impl DirContext<'_> {
+    /// `last` is the position at which the last reading of the same file ended.
+    ///
     /// # Safety
     ///
-    /// The type invariant holds for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(ctx: *mut bindings::dir_context) -> &'a mut Self {
-        // SAFETY: The caller vouches for it, and that nobody else uses it. `DirContext` is transparent over `dir_context`.
-        unsafe { &mut *ctx.cast() }
+    /// For `'a`, `ctx` is valid and only this thread uses it.
+    pub(crate) unsafe fn new(
+        ctx: NonNull<bindings::dir_context>,
+        is_short: bool,
+        last: u64,
+    ) -> Self {
+        // SAFETY: The caller vouches for the context. Positions are not negative.
+        let pos = unsafe { (*ctx.as_ptr()).pos } as u64;
+        let pos = match is_short {
+            true if shorten(last) == pos => last,
+            true => lengthen(pos),
+            false => pos,
+        };
+        // INVARIANT: A short position is that of the position made of it.
+        Self {
+            ctx,
+            pos,
+            is_short,
+            _ctx: PhantomData,
+        }
     }
 
     /// The position to go on from.
     pub fn pos(&self) -> u64 {
-        // SAFETY: The context is on the stack of the task that reads the directory, which is this one. Positions are not negative.
-        unsafe { (*self.0.get()).pos as u64 }
+        self.pos
     }
 
     /// Sets the position of the next entry: before [`Self::emit`] its own, after the last that of
-    /// the end.
+    /// the end, which is [`i64::MAX`].
     pub fn set_pos(&mut self, pos: u64) {
-        // SAFETY: As for `pos`; `&mut self` is the only one that is in use.
-        unsafe { (*self.0.get()).pos = i64::try_from(pos).unwrap_or(i64::MAX) };
+        let pos = pos.min(i64::MAX as u64);
+        let seen = if self.is_short { shorten(pos) } else { pos };
+        self.pos = pos;
+        // SAFETY: The context is on the stack of the task that reads the directory, which is this one; `&mut self` is the only way to
+        // it.
+        unsafe { (*self.ctx.as_ptr()).pos = seen as i64 };
     }
 
     /// Gives one entry to the reader; `false` if it has no more room, and then the entry was not
@@ -102,11 +152,16 @@ impl DirContext {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
-        let ctx = self.0.get();
         // SAFETY: The context and its actor are valid until `iterate_dir()` returns, which called this. The actor copies `len` bytes
         // of `name`, and checks them.
         unsafe {
-            bindings::vfs_helper_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind.dt().into())
+            bindings::vfs_helper_dir_emit(
+                self.ctx.as_ptr(),
+                name.as_ptr().cast(),
+                len,
+                ino,
+                kind.dt().into(),
+            )
         }
     }
 
@@ -115,6 +170,15 @@ impl DirContext {
     pub fn emit_dots<T: FileSystem>(&mut self, file: &File<T>) -> bool {
         // SAFETY: As for `emit`. The numbers come from the file's dentry, which it has a reference on, and from that one's parent, which
         // the call reads under RCU.
-        unsafe { bindings::vfs_helper_dir_emit_dots(file.as_ptr(), self.0.get()) }
+        let (done, pos) = unsafe {
+            let ctx = self.ctx.as_ptr();
+            let done = bindings::vfs_helper_dir_emit_dots(file.as_ptr(), ctx);
+            (done, (*ctx).pos as u64)
+        };
+        // So small a position is the same in both forms; a larger one was not touched.
+        if pos <= FIRST {
+            self.pos = pos;
+        }
+        done
     }
 }

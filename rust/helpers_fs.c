@@ -328,6 +328,20 @@ struct inode *vfs_helper_file_inode(const struct file *file)
 	return file_inode(file);
 }
 
+/* Whether positions in a directory have to fit into 31 bits for who reads it: as in ext4. */
+bool vfs_helper_has_short_positions(const struct file *file)
+{
+	if (file->f_mode & FMODE_32BITHASH)
+		return true;
+	if (file->f_mode & FMODE_64BITHASH)
+		return false;
+#ifdef CONFIG_COMPAT
+	return in_compat_syscall();
+#else
+	return BITS_PER_LONG == 32;
+#endif
+}
+
 void vfs_helper_file_accessed(struct file *file)
 {
 	file_accessed(file);

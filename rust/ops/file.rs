@@ -14,12 +14,12 @@ use kernel::{error::VTABLE_DEFAULT_ERROR, prelude::*};
 #[vtable]
 pub trait FileOperations: FileSystem {
     /// Emits entries from [`DirContext::pos`] on, until there are no more or [`DirContext::emit`]
-    /// says that the reader has enough. Positions are the filesystem's own, below `2^63`; 0 is the
-    /// start.
+    /// says that the reader has enough. Positions are the filesystem's own, below `2^63`, and grow from entry to entry; 0 is the
+    /// start, and the first two are for `.` and `..`. Callers of 32 bits see the upper half: it should tell entries apart.
     fn iterate_shared(
         file: &File<Self>,
         dir: &Locked<'_, Self, Read>,
-        ctx: &mut DirContext,
+        ctx: &mut DirContext<'_>,
     ) -> Result;
 
     /// Makes bytes `start..=end` and what is needed to read them durable, and with `datasync`

@@ -9,7 +9,10 @@ use crate::{
     inode::{Inode, Locked},
     ops::Complete,
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
 use kernel::{
     error::{from_result, to_result},
     module::this_module,
@@ -158,16 +161,29 @@ impl<T: Complete> VTable<T> {
         ctx: *mut bindings::dir_context,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: Who calls `iterate_dir()` has a reference on the file, and the context on its stack.
-            let (file, ctx) = unsafe { (File::<T>::from_raw(file), DirContext::from_raw(ctx)) };
+            // SAFETY: Who calls `iterate_dir()` has a reference on the file, and its position to itself (`fdget_pos()`, or nobody else has
+            // the file): this crate keeps the long form in `private_data` of directories. The context is on its stack.
+            let (file, mut ctx, last) = unsafe {
+                let is_short = bindings::vfs_helper_has_short_positions(file);
+                let last = &raw mut (*file).private_data;
+                let ctx = NonNull::new(ctx).ok_or(EINVAL)?;
+                let ctx = DirContext::new(ctx, is_short, last.read().addr() as u64);
+                (File::<T>::from_raw(file), ctx, last)
+            };
             // SAFETY: `iterate_dir()` holds `i_rwsem` of the file's inode, shared at least, over this call; the file has a reference on it.
             let dir = unsafe { Locked::new(file.inode()) };
-            T::iterate_shared(file, &dir, ctx)?;
+            let outcome = T::iterate_shared(file, &dir, &mut ctx);
+            // Where a pointer cannot hold it, what has one short position is not told apart.
+            let pos = usize::try_from(ctx.pos()).unwrap_or(0);
+            // SAFETY: The file's position is still only ours, and what belongs to it.
+            unsafe { last.write(ptr::without_provenance_mut(pos)) };
+            outcome?;
             Ok(0)
         })
     }
 
-    /// Positions in a directory are the filesystem's own, up to `i64::MAX`, which is the end: they have nothing
+    /// Positions in a directory are the filesystem's own, up to `i64::MAX`, which is the end (or, for callers of 32 bits, their
+    /// upper half, up to `i32::MAX`): they have nothing
     /// to do with how large a file may be, which bounds `generic_file_llseek()`.
     ///
     /// # Safety
@@ -176,7 +192,14 @@ impl<T: Complete> VTable<T> {
     unsafe extern "C" fn dir_llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
         // SAFETY: `vfs_llseek()` and `ksys_lseek()` hold a reference on the file while they call this; the
         // function takes no lock but the file's own for its position.
-        unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, i64::MAX) }
+        unsafe {
+            let end = if bindings::vfs_helper_has_short_positions(file) {
+                i32::MAX.into()
+            } else {
+                i64::MAX
+            };
+            bindings::generic_file_llseek_size(file, offset, whence, end, end)
+        }
     }
 
     /// # Safety

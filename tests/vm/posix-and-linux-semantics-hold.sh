@@ -7,7 +7,9 @@ vm_status 0 --disk 512M -- "
 	mkfs.permfs -q /dev/vda && mount -t permfs /dev/vda /mnt || exit 1
 	$GUEST/posix.py /mnt; status=\$?
 	umount /mnt && fsck.permfs -n /dev/vda; echo \"fsck status \$?\"
-	mkfs.permfs -q -f /dev/vda && mount -t permfs /dev/vda /mnt && $GUEST/vfs-rules.py /dev/vda /mnt || status=1
+	mkfs.permfs -q -f /dev/vda && mount -t permfs /dev/vda /mnt || exit 1
+	$GUEST/vfs-rules-32-bit.py /mnt || status=1
+	$GUEST/vfs-rules.py /dev/vda /mnt || status=1
 	$GUEST/kernel-is-quiet.sh && exit \$status"
 expect ' passed, 0 failed' "$DIR/out"
 expect 'fsck status 0' "$DIR/out"
