@@ -63,7 +63,7 @@ fn create<'a>(
     drop(volume);
     let record = mount.check(sb, outcome)?;
     inode::fill(&mut inode, &record)?;
-    refresh(&mount, dir, &saved);
+    refresh(&mount, dir, &saved, Changed::Content);
     sync_names(dir, &[dentry])?;
     Ok(inode)
 }
@@ -79,12 +79,22 @@ fn sync_names(dir: &Inode<PermFs>, names: &[&Dentry<PermFs>]) -> Result {
     inode::commit(dir).inspect_err(|_| names.iter().for_each(|name| name.drop_name()))
 }
 
-/// Copies what a change of names does to an inode (links, size, times) from its record.
+/// What a change of names did to an inode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    /// Names in it came or went. Its lock is held.
+    Content,
+    /// It has a name more or less, or another. Where it is a directory that stays in its own, nobody has locked it, and its times may be
+    /// set meanwhile.
+    Name,
+}
+
+/// Copies what a change of names does to an inode (links, size, times) from its record, and no more.
 ///
 /// The change has happened and must not be reported as failed, or the VFS would go on with names and
 /// links that are no more. So where the record cannot be read, for want of memory, `saved` has to do,
 /// which is what the change has stored; only times that were set since then differ.
-fn refresh(mount: &Mount, inode: &Inode<PermFs>, saved: &Saved) {
+fn refresh(mount: &Mount, inode: &Inode<PermFs>, saved: &Saved, changed: Changed) {
     let data = inode.data();
     let mut state = data.state();
     let engine = mount.engine();
@@ -97,8 +107,12 @@ fn refresh(mount: &Mount, inode: &Inode<PermFs>, saved: &Saved) {
     };
     let attr = &record.attr;
     inode.set_nlink(attr.nlink);
-    inode.set_ctime(inode::timespec(attr.ctime));
-    if record.is_dir() {
+    // One that was set meanwhile is not logged yet, and later.
+    let ctime = inode::timespec(attr.ctime);
+    if ctime > inode.ctime() {
+        inode.set_ctime(ctime);
+    }
+    if changed == Changed::Content {
         inode.size_write(attr.size);
         inode.set_mtime(inode::timespec(attr.mtime));
         inode::show_blocks(inode, attr.blocks);
@@ -127,8 +141,8 @@ fn change_link(
     let saved = volume.saved();
     drop(volume);
     mount.check(sb, outcome)?;
-    refresh(&mount, dir, &saved);
-    refresh(&mount, inode, &saved);
+    refresh(&mount, dir, &saved, Changed::Content);
+    refresh(&mount, inode, &saved, Changed::Name);
     sync_names(dir, &[dentry])
 }
 
@@ -231,8 +245,12 @@ impl InodeOperations for PermFs {
             noreplace: r.noreplace,
             exchange: r.exchange,
         };
-        let changed: [Option<&Inode<Self>>; 4] =
-            [Some(r.old_dir), Some(r.new_dir), Some(r.inode), r.target];
+        let changed: [(Option<&Inode<Self>>, Changed); 4] = [
+            (Some(r.old_dir), Changed::Content),
+            (Some(r.new_dir), Changed::Content),
+            (Some(r.inode), Changed::Name),
+            (r.target, Changed::Name),
+        ];
         // A program that replaces a file by rename means old or new contents, though it has not asked for
         // them to be durable: without this the name would be, long before the data. As in ext4.
         let replaces = r.target.is_some() && !r.exchange && r.inode.is_reg();
@@ -248,14 +266,16 @@ impl InodeOperations for PermFs {
             flags,
             now,
         );
-        for inode in changed.iter().flatten() {
+        for inode in changed.iter().filter_map(|(inode, _)| *inode) {
             inode.data().changed_in(&mut volume);
         }
         let saved = volume.saved();
         drop(volume);
         mount.check(sb, outcome)?;
-        for inode in changed.iter().flatten() {
-            refresh(&mount, inode, &saved);
+        for (inode, changed) in changed {
+            if let Some(inode) = inode {
+                refresh(&mount, inode, &saved, changed);
+            }
         }
         // One operation has changed both: one epoch.
         sync_names(r.old_dir, &[r.old, r.new])?;

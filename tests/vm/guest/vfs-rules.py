@@ -132,6 +132,24 @@ def positions():
     os.close(fd)
 
 
+def times_of_what_is_renamed():
+    """Renaming a folder in its own folder takes no lock of it: its times are set meanwhile, and stay."""
+    os.mkdir(os.path.join(FOLDER, "one"))
+    fd, lost = os.open(os.path.join(FOLDER, "one"), os.O_RDONLY), 0
+    renamer = os.fork()
+    if renamer == 0:
+        while True:
+            os.rename(os.path.join(FOLDER, "one"), os.path.join(FOLDER, "two"))
+            os.rename(os.path.join(FOLDER, "two"), os.path.join(FOLDER, "one"))
+    for n in range(1, 10001):
+        os.utime(fd, ns=(n * 10**9, n * 10**9))
+        lost += os.fstat(fd).st_mtime_ns != n * 10**9
+    os.kill(renamer, signal.SIGKILL)
+    os.waitpid(renamer, 0)
+    os.close(fd)
+    holds(f"times set while a folder is renamed stay ({lost} of 10000 do not)", not lost)
+
+
 def writes():
     with open(f"/sys/block/{os.path.basename(DEVICE)}/stat") as f:
         return int(f.read().split()[4])
@@ -172,5 +190,6 @@ def reconfiguring():
 leases()
 handles()
 positions()
+times_of_what_is_renamed()
 reconfiguring()
 sys.exit(failed > 0)
