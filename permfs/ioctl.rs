@@ -72,15 +72,15 @@ fn shut_down(sb: &SuperBlock<PermFs>, user: UserSlice) -> Result {
     match how {
         SHUTDOWN_DEFAULT => {
             let frozen = sb.freeze()?;
-            mount.engine().shut_down();
+            mount.shut_down(sb);
             drop(frozen);
         }
         SHUTDOWN_LOGFLUSH => {
             // Whoever wants it shut down wants it also if the log cannot be written.
             let _ = mount.commit(sb);
-            mount.engine().shut_down();
+            mount.shut_down(sb);
         }
-        _ => mount.engine().shut_down(),
+        _ => mount.shut_down(sb),
     }
     let how = match how {
         SHUTDOWN_DEFAULT => "everything was written",

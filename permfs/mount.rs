@@ -28,8 +28,6 @@ use vfs::super_block::SuperBlock;
 
 /// How long a change stays in memory before it is committed, in milliseconds.
 pub(crate) const COMMIT_INTERVAL_MS: u32 = 5000;
-/// How often it is tried to turn a volume read-only that is frozen or busy, in milliseconds.
-const READ_ONLY_RETRY_MS: u32 = 20;
 
 /// What the kernel keeps of one mounted volume.
 #[pin_data]
@@ -214,12 +212,10 @@ impl Mount {
         sb.set_writeback_error(error);
         match action {
             OnError::RemountRo => {
-                if !sb.try_force_read_only() {
-                    sb.kick(task::READ_ONLY);
-                }
+                sb.force_read_only();
             }
             OnError::Shutdown => {
-                self.engine().shut_down();
+                self.shut_down(sb);
                 sb.report_shutdown();
             }
             OnError::Panic => self.panic(sb),
@@ -244,8 +240,9 @@ impl Mount {
         }
     }
 
-    /// The background task with number [`task::READ_ONLY`]: what [`Mount::fail`] could not do at once.
-    pub(crate) fn turn_read_only(sb: &SuperBlock<PermFs>) -> Option<u32> {
-        (!sb.try_force_read_only()).then_some(READ_ONLY_RETRY_MS)
+    /// From now on everything fails with `EIO`, reading what is in memory too.
+    pub(crate) fn shut_down(&self, sb: &SuperBlock<PermFs>) {
+        sb.refuse_io();
+        self.engine().shut_down();
     }
 }

@@ -50,6 +50,7 @@ const ON_ERROR: &[Choice] = &[
 const ERRORS: u8 = 0;
 const DISCARD: u8 = 1;
 const RESCUE: u8 = 2;
+const EMERGENCY_RO: u8 = 3;
 
 /// Options of one mount.
 #[derive(Clone, Copy)]
@@ -66,6 +67,7 @@ impl Options {
         Spec::choice(c"errors", ERRORS, ON_ERROR),
         Spec::flag_no(c"discard", DISCARD),
         Spec::flag(c"rescue", RESCUE),
+        Spec::flag(c"emergency_ro", EMERGENCY_RO),
         Spec::END,
     ]);
 
@@ -74,6 +76,8 @@ impl Options {
             (ERRORS, Value::Choice(n)) => self.on_error = OnError::from_u32(n),
             (DISCARD, Value::Flag(on)) => self.discard = on,
             (RESCUE, Value::Flag(on)) => self.rescue = on,
+            // mount(8) gives back at a remount what it was shown.
+            (EMERGENCY_RO, Value::Flag(_)) => {}
             _ => return Err(fc.invalid(fmt!("option {id} has no such form"))),
         }
         Ok(())

@@ -229,7 +229,7 @@ impl SuperOperations for PermFs {
                 sb.data().quiescer().serve(sb);
                 None
             }
-            _ => Mount::turn_read_only(sb),
+            _ => None,
         }
     }
 
@@ -284,6 +284,10 @@ impl SuperOperations for PermFs {
     }
 
     fn freeze_fs(sb: &SuperBlock<Self>) -> Result {
+        if sb.is_read_only() {
+            // By force, after an error: nothing is written any more. The VFS does not come here otherwise.
+            return Ok(());
+        }
         let mount = sb.data();
         // The device holds all of it durably after this.
         mount.check_log(sb, mount.engine().checkpoint())?;
@@ -326,6 +330,10 @@ impl SuperOperations for PermFs {
 
     fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result {
         let options = sb.data().options();
+        // As in ext4: the mount is writable by its flags, and nothing is written.
+        if sb.is_forced_read_only() {
+            seq_print!(m, ",emergency_ro");
+        }
         if options.on_error != OnError::RemountRo {
             seq_print!(m, ",errors={}", options.on_error.name());
         }
@@ -358,6 +366,6 @@ impl SuperOperations for PermFs {
     }
 
     fn shutdown(sb: &SuperBlock<Self>) {
-        sb.data().engine().shut_down();
+        sb.data().shut_down(sb);
     }
 }

@@ -8,7 +8,5 @@ use kernel::prelude::*;
 pub(crate) const FLUSH: usize = 0;
 /// Serves who asks for a quiesce.
 pub(crate) const QUIESCE: usize = 1;
-/// Turns the volume read-only after an error.
-pub(crate) const READ_ONLY: usize = 2;
 
-pub(crate) const NAMES: &[&CStr] = &[c"permfs-flush", c"permfs-quiesce", c"permfs-read-only"];
+pub(crate) const NAMES: &[&CStr] = &[c"permfs-flush", c"permfs-quiesce"];

@@ -72,7 +72,6 @@ static const unsigned int VFS_CONST_ATTR_SIZE = ATTR_SIZE;
 /* helpers_fs.c */
 bool vfs_helper_sb_rdonly(const struct super_block *sb);
 void vfs_helper_sb_set_rdonly(struct super_block *sb);
-bool vfs_helper_sb_try_set_rdonly(struct super_block *sb);
 int vfs_helper_sb_try_sync(struct super_block *sb);
 bool vfs_helper_sb_try_writeback(struct super_block *sb);
 void vfs_helper_report_metadata(struct super_block *sb, int error);

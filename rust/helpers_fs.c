@@ -13,19 +13,6 @@ void vfs_helper_sb_set_rdonly(struct super_block *sb)
 	WRITE_ONCE(sb->s_flags, READ_ONCE(sb->s_flags) | SB_RDONLY);
 }
 
-bool vfs_helper_sb_try_set_rdonly(struct super_block *sb)
-{
-	bool done;
-
-	if (!down_write_trylock(&sb->s_umount))
-		return false;
-	done = sb_rdonly(sb) || sb->s_writers.frozen == SB_UNFROZEN;
-	if (done)
-		WRITE_ONCE(sb->s_flags, READ_ONCE(sb->s_flags) | SB_RDONLY);
-	up_write(&sb->s_umount);
-	return done;
-}
-
 int vfs_helper_sb_try_sync(struct super_block *sb)
 {
 	int ret;

@@ -15,7 +15,7 @@ use crate::{
     super_block::{SbInfo, SuperBlock, Tasks},
 };
 use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
-use kernel::{prelude::*, str::CString, types::ForeignOwnable};
+use kernel::{prelude::*, str::CString, sync::atomic::Atomic, types::ForeignOwnable};
 
 /// A super block that the filesystem is just filling in.
 ///
@@ -139,6 +139,8 @@ impl<'a, T: FileSystem> NewSuperBlock<'a, T> {
                 data: data.into_foreign(),
                 ioend_wq: wq,
                 tasks,
+                changes_refused: Atomic::<bool>::new(false),
+                io_refused: Atomic::<bool>::new(false),
                 _fs: PhantomData,
             },
         );

@@ -9,6 +9,7 @@ use crate::{bindings, block::BlockDevice, fs::FileSystem, scope::NotThreadSafe};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     prelude::*,
+    sync::atomic::Atomic,
     types::{ForeignOwnable, Opaque},
 };
 
@@ -28,6 +29,10 @@ pub(crate) struct SbInfo<T: FileSystem> {
     pub(crate) data: *mut c_void,
     pub(crate) ioend_wq: NonNull<bindings::workqueue_struct>,
     pub(crate) tasks: Tasks<T>,
+    /// Changes are refused, see [`SuperBlock::force_read_only`].
+    pub(crate) changes_refused: Atomic<bool>,
+    /// All I/O of files is, see [`SuperBlock::refuse_io`].
+    pub(crate) io_refused: Atomic<bool>,
     pub(crate) _fs: PhantomData<T>,
 }
 
@@ -116,8 +121,12 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { CStr::from_char_ptr((*self.as_ptr()).s_id.as_ptr()) }
     }
 
-    /// Whether the super block is read-only now.
+    /// Whether the super block is read-only now, by its mount or [by force](Self::force_read_only).
     pub fn is_read_only(&self) -> bool {
+        self.is_forced_read_only() || self.is_mounted_read_only()
+    }
+
+    fn is_mounted_read_only(&self) -> bool {
         // SAFETY: A valid super block. The flag may change at any time, which is the caller's to reckon with.
         unsafe { bindings::vfs_helper_sb_rdonly(self.as_ptr()) }
     }

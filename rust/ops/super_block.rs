@@ -79,7 +79,8 @@ pub trait SuperOperations: FileSystem {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The device was removed: nothing can be read or written any more. Optional.
+    /// The device was removed: nothing can be read or written any more, and files are refused
+    /// ([`SuperBlock::refuse_io`]). Optional.
     fn shutdown(_sb: &SuperBlock<Self>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

@@ -4,19 +4,44 @@
 
 use super::SuperBlock;
 use crate::{bindings, fs::FileSystem};
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*, sync::atomic::Relaxed};
 
 impl<T: FileSystem> SuperBlock<T> {
-    /// Turns the super block read-only because of an error, and says whether it is so now. Writers that
-    /// are under way are not waited for. Context: process, any locks held.
+    /// Makes everything that would change the filesystem fail with `EROFS`, because of an error; only unmount ends it. Writers that
+    /// are under way are not waited for. Context: any.
     ///
-    /// It is not done, and to be tried again later, while somebody holds `s_umount` (a mount, a sync)
-    /// or while the filesystem is frozen: thawing would take a read-only filesystem for one that never
-    /// locked its writers out, and leave them so.
-    #[must_use = "it may have to be tried again"]
-    pub fn try_force_read_only(&self) -> bool {
-        // SAFETY: A valid super block; the call does not wait for a lock.
-        unsafe { bindings::vfs_helper_sb_try_set_rdonly(self.as_ptr()) }
+    /// This is no remount: `SB_RDONLY` belongs to who holds `s_umount`, and to have it flipped in between would make a thaw, a sync or a
+    /// remount leave out what is due. Data in memory is still written back, as far as that goes.
+    pub fn force_read_only(&self) {
+        self.info().changes_refused.store(true, Relaxed);
+    }
+
+    /// Whether [`Self::force_read_only`] was called.
+    pub fn is_forced_read_only(&self) -> bool {
+        self.info().changes_refused.load(Relaxed)
+    }
+
+    /// Makes reading and writing files fail with `EIO`, also what is in memory: for a filesystem that was shut down. It is so by itself
+    /// when the device is gone. Only unmount ends it. Context: any.
+    pub fn refuse_io(&self) {
+        self.info().io_refused.store(true, Relaxed);
+    }
+
+    /// Whether files may be read.
+    pub(crate) fn check_read(&self) -> Result {
+        if self.info().io_refused.load(Relaxed) {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// Whether anything may be changed.
+    pub(crate) fn check_write(&self) -> Result {
+        self.check_read()?;
+        if self.is_forced_read_only() {
+            return Err(EROFS);
+        }
+        Ok(())
     }
 
     /// Writes everything back and waits until it is durable, as `syncfs(2)` does. Nothing to do for a

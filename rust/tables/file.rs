@@ -75,7 +75,7 @@ impl<T: Complete> VTable<T> {
         read_iter: Some(read_write::read_iter::<T>),
         write_iter: Some(read_write::write_iter::<T>),
         mmap_prepare: Some(mmap::mmap_prepare::<T>),
-        splice_read: Some(bindings::filemap_splice_read),
+        splice_read: Some(read_write::splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),
         fallocate: if T::HAS_FALLOCATE {
             Some(Self::fallocate)
@@ -247,6 +247,7 @@ impl<T: Complete> VTable<T> {
             // SAFETY: The lock was just taken and is held until the end of this closure's only
             // call, below.
             let inode = unsafe { Locked::new(this.inode()) };
+            inode.super_block().check_write()?;
             inode.dio_wait();
             // SAFETY: The file is valid, and `i_rwsem`, which the function asks for, is held.
             to_result(unsafe { bindings::file_modified(file) })?;

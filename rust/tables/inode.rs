@@ -131,6 +131,7 @@ unsafe fn make<T: Complete>(
             Dentry::from_raw(dentry),
         )
     };
+    dir.super_block().check_write()?;
     let new = how(idmap, &dir, entry)?;
     // SAFETY: The dentry is still negative. The inode is one of the directory's super block: there is no other that a `&T`
     // callback could have for that long.
@@ -337,6 +338,7 @@ impl<T: Complete> VTable<T> {
                     Dentry::from_raw(dentry),
                 )
             };
+            dir.super_block().check_write()?;
             T::link(&inode, &dir, entry)?;
             // SAFETY: The dentry is still negative, its directory being locked. The new reference goes over to it.
             unsafe { bindings::d_instantiate(dentry, inode.to_ref().into_raw().as_ptr()) };
@@ -357,6 +359,7 @@ impl<T: Complete> VTable<T> {
                     Dentry::from_raw(dentry),
                 )
             };
+            dir.super_block().check_write()?;
             T::unlink(&dir, entry, &inode)?;
             Ok(0)
         })
@@ -375,6 +378,7 @@ impl<T: Complete> VTable<T> {
                     Dentry::from_raw(dentry),
                 )
             };
+            dir.super_block().check_write()?;
             T::rmdir(&dir, entry, &inode)?;
             Ok(0)
         })
@@ -417,6 +421,7 @@ impl<T: Complete> VTable<T> {
                 noreplace: flags & bindings::RENAME_NOREPLACE != 0,
                 exchange: flags & bindings::RENAME_EXCHANGE != 0,
             };
+            old_dir.super_block().check_write()?;
             T::rename(idmap, &rename)?;
             Ok(0)
         })

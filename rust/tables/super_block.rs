@@ -130,11 +130,7 @@ impl<T: Complete> VTable<T> {
         } else {
             None
         },
-        shutdown: if T::HAS_SHUTDOWN {
-            Some(Self::shutdown)
-        } else {
-            None
-        },
+        shutdown: Some(Self::shutdown),
         ..pin_init::zeroed()
     };
 
@@ -170,6 +166,7 @@ impl<T: Complete> VTable<T> {
         let wait = unsafe { bindings::vfs_helper_wbc_wait(wbc) };
         from_result(|| {
             if inode.is_live() {
+                inode.super_block().check_write()?;
                 T::write_inode(inode, wait)?;
             }
             Ok(0)
@@ -280,6 +277,10 @@ impl<T: Complete> VTable<T> {
     /// Called by the VFS, with `s_umount` held, for a super block that is born.
     unsafe extern "C" fn shutdown(sb: *mut bindings::super_block) {
         // SAFETY: `fs_bdev_mark_dead()` has waited for the super block to be born, and holds `s_umount`: it has data and keeps it.
-        T::shutdown(unsafe { SuperBlock::from_raw(sb) });
+        let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
+        sb.refuse_io();
+        if T::HAS_SHUTDOWN {
+            T::shutdown(sb);
+        }
     }
 }

@@ -10,6 +10,7 @@ vm_status 0 --disk 512M -- "
 	mkfs.permfs -q -f /dev/vda && mount -t permfs /dev/vda /mnt || exit 1
 	$GUEST/vfs-rules-32-bit.py /mnt || status=1
 	$GUEST/vfs-rules.py /dev/vda /mnt || status=1
+	$GUEST/vfs-rules-gone.py /mnt || status=1
 	$GUEST/kernel-is-quiet.sh && exit \$status"
 expect ' passed, 0 failed' "$DIR/out"
 expect 'fsck status 0' "$DIR/out"

@@ -38,7 +38,7 @@ vm_panic 'permfs: error in metadata with errors=panic; quiesced: drained=1 in_fl
 	echo '-- panic'
 	mount -t permfs -o errors=panic /dev/vda /mnt && ls /mnt/dir
 	exit 9"
-for line in 'event: Structure needs cleaning (117), 1' 'unmount it, run fsck.permfs, mount it again' "reading directory '/mnt/dir': Structure needs cleaning" ' permfs ro' "touch: cannot touch '/mnt/new': Read-only file system" \
+for line in 'event: Structure needs cleaning (117), 1' 'unmount it, run fsck.permfs, mount it again' "reading directory '/mnt/dir': Structure needs cleaning" ',emergency_ro' "touch: cannot touch '/mnt/new': Read-only file system" \
 	'ro: 1 line' "cat: /mnt/file: Input/output error" "cannot touch '/mnt/refused': Input/output error" 'shutdown: 1 line' fsynced; do
 	expect "$line" "$DIR/out"
 done

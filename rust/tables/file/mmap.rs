@@ -28,6 +28,13 @@ impl<T: Complete> VTable<T> {
         unsafe {
             let file = bindings::vfs_helper_vmf_file(vmf);
             let inode = bindings::vfs_helper_file_inode(file);
+            if Inode::<T>::from_raw(inode)
+                .super_block()
+                .check_write()
+                .is_err()
+            {
+                return bindings::vm_fault_reason_VM_FAULT_SIGBUS as bindings::vm_fault_t;
+            }
             bindings::vfs_helper_sb_start_pagefault((*inode).i_sb);
             bindings::file_update_time(file);
             let mut ret = Self::make_dirty(vmf, inode);

@@ -12,6 +12,7 @@
 
 use crate::{
     bindings,
+    file::File,
     inode::{Inode, Locked, Write},
     ops::Complete,
     tables::iomap,
@@ -46,6 +47,9 @@ pub(super) unsafe extern "C" fn read_iter<T: Complete>(
 ) -> isize {
     // SAFETY: `vfs_iter_read()`, `new_sync_read()`, io_uring and their like hold the file, and have filled in both for this call.
     let request = unsafe { Request::<T>::new(iocb, iter) };
+    if let Err(e) = request.inode().super_block().check_read() {
+        return e.to_errno() as isize;
+    }
     if request.is_direct() {
         request.direct_read()
     } else {
@@ -63,6 +67,9 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
 ) -> isize {
     // SAFETY: As in `read_iter`. The VFS has taken write access to the super block (`kiocb_start_write()`).
     let request = unsafe { Request::<T>::new(iocb, iter) };
+    if let Err(e) = request.inode().super_block().check_write() {
+        return e.to_errno() as isize;
+    }
     let count = request.count();
     let ret = request.write();
     // A direct write of which a part went out has consumed that: it is not to be repeated.
@@ -70,6 +77,25 @@ pub(super) unsafe extern "C" fn write_iter<T: Complete>(
         return request.write();
     }
     ret
+}
+
+/// # Safety
+///
+/// Called by the VFS for a regular file of this filesystem that is open for reading.
+pub(super) unsafe extern "C" fn splice_read<T: Complete>(
+    file: *mut bindings::file,
+    pos: *mut i64,
+    pipe: *mut bindings::pipe_inode_info,
+    len: usize,
+    flags: c_uint,
+) -> isize {
+    // SAFETY: `do_splice_read()` has a reference on the file, and all else on its stack or locked, as the function wants it.
+    unsafe {
+        match File::<T>::from_raw(file).inode().super_block().check_read() {
+            Ok(()) => bindings::filemap_splice_read(file, pos, pipe, len, flags),
+            Err(e) => e.to_errno() as isize,
+        }
+    }
 }
 
 impl<T: Complete> Request<T> {
@@ -84,6 +110,11 @@ impl<T: Complete> Request<T> {
             inode: unsafe { bindings::vfs_helper_file_inode((*iocb).ki_filp) },
             _fs: PhantomData,
         }
+    }
+
+    fn inode(&self) -> &Inode<T> {
+        // SAFETY: The inode is valid and of type `T` for as long as we are.
+        unsafe { Inode::from_raw(self.inode) }
     }
 
     fn is_direct(&self) -> bool {

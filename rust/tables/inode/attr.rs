@@ -24,6 +24,7 @@ pub(super) unsafe extern "C" fn setattr<T: InodeOperations>(
             let inode = Inode::<T>::from_raw(bindings::vfs_helper_d_inode(dentry));
             (Locked::new(inode), Attr::new(idmap, dentry, attr))
         };
+        inode.super_block().check_write()?;
         T::setattr(&inode, &attr)?;
         Ok(0)
     })

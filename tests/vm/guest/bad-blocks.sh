@@ -52,7 +52,7 @@ umount /mnt/bad && whole
 without 1
 holds 'fsck reports an unreadable bitmap' 'checked 1'
 holds 'a volume with one is mounted' 'mount -t permfs /dev/mapper/bad /mnt/bad && eval "$intact"'
-holds 'who needs it goes elsewhere, and errors= decides' 'head -c 1M /dev/urandom >/mnt/bad/new; sync -f /mnt/bad; told "EIO: bitmap, inode 0, block 1; errors=remount-ro" && grep -q " /mnt/bad permfs ro" /proc/mounts && eval "$intact"'
+holds 'who needs it goes elsewhere, and errors= decides' 'head -c 1M /dev/urandom >/mnt/bad/new; sync -f /mnt/bad; told "EIO: bitmap, inode 0, block 1; errors=remount-ro" && grep -q " /mnt/bad permfs rw,.*emergency_ro" /proc/mounts && eval "$intact"'
 umount /mnt/bad && whole
 holds 'and nothing was harmed' 'fsck.permfs -n image'
 
