@@ -270,16 +270,16 @@ impl<T: Complete> Request<T> {
 
     /// Writes directly if it is a pure overwrite; else `-EAGAIN` and nothing was done. `i_rwsem` is held shared.
     fn overwrite(&self) -> Result<isize, isize> {
-        let end = self
-            .checks()
-            .map(|len| self.pos().saturating_add(len as i64))?;
-        // Dropping privileges of the file needs the exclusive lock, as does growing it.
+        let len = self.checks()?;
+        let end = self.pos().saturating_add(len as i64);
+        // Dropping privileges of the file needs the exclusive lock, as does growing it; where it ends is not known
+        // without that lock, and so neither is where an append begins.
         // SAFETY: The inode is valid; its size is read as readers do that hold no lock.
         let is_plain = unsafe {
             bindings::vfs_helper_inode_is_nosec(self.inode)
                 && end <= bindings::vfs_helper_i_size_read(self.inode)
         };
-        if !is_plain {
+        if !is_plain || !self.is_aligned(len) {
             return Err(EAGAIN_);
         }
         self.modified()?;
@@ -288,8 +288,21 @@ impl<T: Complete> Request<T> {
         Ok(self.direct(iomap::direct::Dio::Overwrite, flags))
     }
 
+    /// Whether `len` bytes from the position on begin and end at logical blocks of the device, as direct I/O has to.
+    ///
+    /// iomap asks that of each mapping when it comes to it: what lies in the mappings in front would have been written by
+    /// then, and the write fails all the same. XFS asks first, too (`xfs_file_dio_write()`).
+    fn is_aligned(&self, len: usize) -> bool {
+        // SAFETY: The inode is valid and of type `T`; what is made of it does not outlive this call.
+        let inode = unsafe { Inode::<T>::from_raw(self.inode) };
+        let block = inode.super_block().block_device().logical_block_size();
+        (self.pos() as u64 | len as u64) & (u64::from(block) - 1) == 0
+    }
+
     fn direct_write_exclusive(&self, inode: &Locked<'_, T, Write>) -> Result<isize, isize> {
-        self.checks()?;
+        if !self.checks().map(|len| self.is_aligned(len))? {
+            return Err(EINVAL.to_errno() as isize);
+        }
         inode.dio_wait();
         zero_eof(inode, self.pos())?;
         self.modified()?;

@@ -316,6 +316,18 @@ def direct_io_and_the_page_cache_agree():
     os.close(fd)
 
 
+def a_direct_write_that_is_refused_has_written_nothing():
+    # Its first block is in the file, and its last sector is none.
+    page = mmap.mmap(-1, 8192)
+    page.write(b"n" * 8192)
+    put("a", b"o" * 4096)
+    fd = os.open("a", os.O_RDWR | os.O_DIRECT)
+    os.fsync(fd)
+    fails(errno.EINVAL, os.pwrite, fd, memoryview(page)[:5000], 0)
+    os.close(fd)
+    assert cold("a") == b"o" * 4096
+
+
 def sync_flags_are_taken():
     for flag in (os.O_SYNC, os.O_DSYNC):
         fd = os.open("a", os.O_CREAT | os.O_WRONLY | flag)
