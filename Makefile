@@ -13,7 +13,7 @@ TELEMETRY ?= y
 T ?=
 ARGS ?=
 ROUNDS ?= 50
-STATES ?= 200000
+STATES ?=
 SEED ?=
 TARGET ?=
 FAULT ?=
@@ -109,9 +109,14 @@ test-vm: vm-ready tools panicker debug-modules ## scenarios in the stock kernel,
 differential: vm-ready ## the same system calls on PermFS, ext4 and XFS, compared (STEPS=, SEED=)
 	@STEPS=$(or $(STEPS),20000) SEED=$(or $(SEED),1) bash tests/vm/the-same-calls-do-the-same-on-ext4-and-xfs.sh
 
+.PHONY: oracle
+oracle: vm-ready tools ## system calls on five classes of disks, and every power cut that their logs allow (STEPS=, STATES=, SEED=)
+	@STEPS=$(or $(STEPS),3000) STATES=$(or $(STATES),3000) SEED=$(or $(SEED),1) \
+		bash tests/vm/what-calls-promised-is-there-after-any-power-cut.sh
+
 .PHONY: sim
 sim: ## crash simulator (STATES=, SEED=)
-	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(STATES) $(if $(SEED),--seed $(SEED))
+	@$(HOST_CARGO) run --release $(MANIFEST) -p permfs-sim -- --states $(or $(STATES),200000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: planted
 planted: vm-ready ## invariants and flushes broken one by one: who notices (FAULT=name)

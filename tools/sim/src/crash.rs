@@ -85,7 +85,14 @@ impl<'a> Walk<'a> {
         match event {
             Event::Writes { writes, durable } => {
                 let durable = *durable && (self.lie != Lie::Fua || !self.caps.cache);
-                self.tail.extend(writes.iter().map(|w| (w, durable)));
+                if durable && self.tail.is_empty() {
+                    // Nothing that may be lost lies below it.
+                    for w in writes {
+                        self.durable.write(w.sector, &w.data);
+                    }
+                } else {
+                    self.tail.extend(writes.iter().map(|w| (w, durable)));
+                }
             }
             Event::Flush if self.lie == Lie::Flush => (),
             // What was in the cache before is gone, whatever is flushed later.
@@ -194,6 +201,14 @@ impl<'a> Walk<'a> {
             .into_iter()
             .map(|cuts| Crash { point, cuts })
             .collect()
+    }
+
+    /// The crash after which all writes in question are there, or none, or whatever `cut` says of each.
+    pub fn all(&self, cut: Cut) -> Crash {
+        Crash {
+            point: self.point,
+            cuts: self.in_question().map(|_| cut).collect(),
+        }
     }
 
     /// `count` crashes by chance.

@@ -7,6 +7,8 @@
 //! a crash could have left on the disk is made from the log ([`crash`]), mounted, checked by fsck, and
 //! compared: it must be the state after some operation that was done, at the end of an epoch, and not
 //! before the last one acknowledged ([`verify`]). All of it follows from the seed.
+//!
+//! The states that the real module's writes make possible are judged as well, by what its system calls promise ([`syscalls`]).
 
 #![forbid(unsafe_code)]
 
@@ -19,5 +21,6 @@ pub mod oracle;
 pub mod pattern;
 pub mod rng;
 pub mod runner;
+pub mod syscalls;
 pub mod verify;
 pub mod workload;

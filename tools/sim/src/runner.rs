@@ -73,7 +73,7 @@ pub fn quiet_panics() {
 }
 
 /// Calls `f`, and makes a panic of the core an error.
-fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(PANIC.take()))
 }
 

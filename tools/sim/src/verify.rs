@@ -41,6 +41,22 @@ pub fn mount(disk: SimDisk, read_only: bool) -> Result<Volume<SimDisk>, String> 
     Volume::mount(disk, options).map_err(|e| format!("mount: {e}"))
 }
 
+/// Checks what is in `image`, on which nothing may be wrong and to which nothing may be written.
+pub fn fsck(image: &Image, caps: Caps, when: &str) -> Result<(), String> {
+    let disk = SimDisk::new(image.clone(), caps, Lie::None);
+    let mut found = Vec::new();
+    check(disk.clone(), &mut |finding| found.push(finding.to_string())).map_err(because(when))?;
+    if disk.events() != 0 {
+        return Err(format!("{when}: it has written"));
+    }
+    if found.is_empty() {
+        Ok(())
+    } else {
+        found.truncate(8);
+        Err(format!("{when}: {}", found.join("; ")))
+    }
+}
+
 /// A line of the comparison with the model: what both know of an entry.
 fn plain(path: &str, ino: u64, mode: u16, nlink: u32, size: Option<u64>, target: &str) -> String {
     format!("{path} {ino} {mode:o} {nlink} {size:?} {target}")
@@ -146,7 +162,7 @@ pub struct Judge<'a> {
 impl Judge<'_> {
     /// Judges the disk's contents `image`. `Err` says what is wrong.
     pub fn judge(&self, image: &Image, depth: Depth, rng: &mut Rng) -> Result<(), String> {
-        self.fsck(image, "fsck")?;
+        fsck(image, self.caps, "fsck")?;
         if depth.read_only {
             let disk = SimDisk::new(image.clone(), self.caps, Lie::None);
             let mut vol = mount(disk.clone(), true)?;
@@ -170,22 +186,6 @@ impl Judge<'_> {
             self.go_on(vol, &disk)
         } else {
             Ok(())
-        }
-    }
-
-    fn fsck(&self, image: &Image, when: &str) -> Result<(), String> {
-        let disk = SimDisk::new(image.clone(), self.caps, Lie::None);
-        let mut found = Vec::new();
-        check(disk.clone(), &mut |finding| found.push(finding.to_string()))
-            .map_err(because(when))?;
-        if disk.events() != 0 {
-            return Err(format!("{when}: it has written"));
-        }
-        if found.is_empty() {
-            Ok(())
-        } else {
-            found.truncate(8);
-            Err(format!("{when}: {}", found.join("; ")))
         }
     }
 
@@ -262,7 +262,7 @@ impl Judge<'_> {
         }
         for crash in walk.random(rng, 1) {
             let image = walk.image(&crash);
-            self.fsck(&image, "fsck after a crash in the mount")?;
+            fsck(&image, self.caps, "fsck after a crash in the mount")?;
             let disk = SimDisk::new(image, self.caps, Lie::None);
             self.recover(disk, "after a crash in the mount")
                 .map_err(|e| format!("{e}\n    (second crash: {crash:?} of {})", log.len()))?;
@@ -299,6 +299,6 @@ impl Judge<'_> {
             }
         }
         vol.unmount().map_err(because("unmount"))?;
-        self.fsck(&disk.image(), "fsck after going on")
+        fsck(&disk.image(), self.caps, "fsck after going on")
     }
 }
