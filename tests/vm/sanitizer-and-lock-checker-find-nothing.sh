@@ -20,7 +20,7 @@ vm_status 0 "${disks[@]}" --mem 1G -- "
 	mkfs.permfs -q /dev/vda && mkfs.permfs -q /dev/nvme0n1 || exit 1
 	mount -t permfs /dev/vda /mnt/a && mount -t permfs /dev/nvme0n1 /mnt/b || exit 1
 	[ \"\$(cat /sys/module/pstore/parameters/backend)\" = permfs ] || exit 1
-	mkdir /mnt/a/posix && $GUEST/posix.py /mnt/a/posix; status=\$?
+	mkdir /mnt/a/posix && $GUEST/posix.py /mnt/a/posix && $GUEST/posix-data.py /mnt/a/posix; status=\$?
 	# Nearly full, so that the writers meet the end of the space.
 	head -c 112M /dev/zero >/mnt/b/ballast && $GUEST/many-writers.py /mnt/b 4 8 1 || exit 1
 	# Inodes are given back before pages are.
