@@ -5,8 +5,11 @@
 //! loom creates an atomic at its first access, so the scenarios touch what they share before they
 //! spawn threads.
 
-use super::tests::{fresh, kinds, telemetry};
-use super::*;
+use super::{
+    space::KEPT_MIN,
+    tests::{fresh, kinds, telemetry},
+    *,
+};
 use ::loom::{model::Builder, thread};
 use std::sync::Arc;
 
@@ -90,6 +93,7 @@ fn volume(free_from: u64) -> (Arc<Allocator>, Telemetry) {
     a.mark_used(2, (free_from - 2) as u32).unwrap();
     // Touches the rest.
     a.reserve(0).unwrap();
+    a.unpromised();
     t.events.reset();
     a.panic_report(0);
     a.hint().load(Relaxed);
@@ -103,7 +107,7 @@ fn quiescent(a: &Allocator, t: Telemetry, free: u64) {
     assert_eq!(u64::from(shard.map().unwrap().free_in(span).0), free);
     assert_eq!(u64::from(shard.free()), free);
     assert_eq!(a.free_blocks(), free);
-    assert_eq!(a.available(), free.saturating_sub(16));
+    assert_eq!(a.available(), free.saturating_sub(KEPT_MIN));
     let pressure = t.counters.shards_with_pressure.load(Relaxed);
     assert_eq!(pressure, u64::from(shard.under_pressure()));
 }
@@ -171,7 +175,8 @@ fn crossing_the_pressure_threshold_both_ways_at_once_counts_right() {
 #[test]
 fn a_promise_is_made_once() {
     explore(|| {
-        let (a, t) = volume(83);
+        // 100 blocks.
+        let (a, t) = volume(99 - KEPT_MIN);
         let other = {
             let a = a.clone();
             thread::spawn(move || a.reserve(1).is_ok())

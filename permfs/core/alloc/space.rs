@@ -19,7 +19,7 @@ pub(super) struct Space {
 }
 
 /// Blocks kept for metadata, at least and at most; between that a 64th of the volume.
-const KEPT_MIN: u64 = 32;
+pub(super) const KEPT_MIN: u64 = 32;
 const KEPT_MAX: u64 = 2048;
 
 /// What blocks are wanted for.
@@ -60,7 +60,8 @@ impl Space {
         u64::try_from(left.saturating_add(self.kept.load(Relaxed))).unwrap_or(0)
     }
 
-    /// Keeps `more` blocks for metadata beside those that are always kept. Callers take turns.
+    /// Keeps `more` blocks for metadata beside those that are always kept. Callers take turns with each other, and with
+    /// whoever takes blocks for metadata: the volume is locked for both.
     pub(super) fn keep(&self, more: u64) {
         let kept = self.base.saturating_add(signed(more));
         let before = self.kept.xchg(kept, Relaxed);
