@@ -2,7 +2,7 @@
 
 //! Faults that are planted on purpose, in builds for tests.
 //!
-//! Each breaks one invariant of `Documentation/crash-consistency.md`, or leaves out one flush on the way of data. Whoever
+//! Each breaks one invariant of `Documentation/crash-consistency.md` or `space.md`, or leaves out one flush on the way of data. Whoever
 //! judges crash consistency has to notice every one of them (`make planted`, `Documentation/planted-faults.md`): a judge that
 //! cannot is none. One fault at a time is active. The build names it (`--cfg permfs_planted`, with the name in `PERMFS_PLANT`),
 //! or, on the host, [`plant`] does. In every other build [`is`] is `false` for the compiler too, and nothing of this is left.
@@ -65,6 +65,10 @@ faults! {
     ReserveOp = "reserve-op",
     /// RESERVE: a batch begins with more blocks than there is room to log again.
     ReserveBatch = "reserve-batch",
+    /// PROMISE: data is promised its blocks, and not those that its map may take.
+    Promise = "promise",
+    /// REMOVAL: nothing is kept for the orphan tree.
+    Removal = "removal",
     /// An operation that fails leaves its changes of blocks behind.
     Undo = "undo",
     /// Replay takes a torn record for a whole one.

@@ -9,8 +9,11 @@
 //! full node may stay full once (see `insert_or_split`).
 
 use super::ExtentValue;
-use crate::btree::node::{leaf_records, INNER_RECORDS};
-use crate::format::inode::INLINE_EXTENTS;
+use crate::{
+    btree::node::{leaf_records, INNER_RECORDS},
+    format::inode::INLINE_EXTENTS,
+    plant::{self, Fault},
+};
 
 /// Extents in a leaf at most.
 const LEAF: u64 = leaf_records(size_of::<ExtentValue>());
@@ -47,7 +50,7 @@ impl Shape {
     /// Blocks of metadata that it takes at most until `blocks` more blocks are mapped, which lie in `groups`
     /// ranges of the file without a gap.
     pub fn worst_nodes(&self, groups: u64, blocks: u64) -> u64 {
-        if blocks == 0 {
+        if blocks == 0 || plant::is(Fault::Promise) {
             return 0;
         }
         match *self {

@@ -11,7 +11,13 @@
 //!   its record, of the inode tree. What the map's tree had is free after a commit, which the next operation tries.
 
 use super::{view::View, Volume};
-use crate::{device::BlockDevice, inode::ForkKind, inode::Record, meta::MetaRead, store::Op};
+use crate::{
+    device::BlockDevice,
+    inode::{ForkKind, Record},
+    meta::MetaRead,
+    plant::{self, Fault},
+    store::Op,
+};
 use kernel::prelude::*;
 
 /// Inodes that one kept block goes for. A leaf of the orphan tree holds 143 entries.
@@ -29,6 +35,9 @@ fn insertion(level: u8) -> u64 {
 
 /// Blocks that are kept so that `inodes` inodes can be removed.
 pub(super) fn kept_for(inodes: u64) -> u64 {
+    if plant::is(Fault::Removal) {
+        return 0;
+    }
     inodes.div_ceil(INODES_PER_KEPT)
 }
 

@@ -32,6 +32,8 @@ struct Brim {
     links: Vec<String>,
     dirs: Vec<String>,
     serial: u64,
+    /// Names have 10 bytes and up to so many more.
+    longer: u64,
     /// Refusals, all in their place.
     refused: u64,
 }
@@ -55,13 +57,14 @@ impl Brim {
             links: Vec::new(),
             dirs: Vec::new(),
             serial: 0,
+            longer: 200,
             refused: 0,
         }
     }
 
     fn name(&mut self) -> String {
         self.serial += 1;
-        let width = 10 + self.rng.below(200) as usize;
+        let width = 10 + self.rng.below(self.longer) as usize;
         format!("{:0width$}", self.serial)
     }
 
@@ -389,6 +392,15 @@ fn with_the_smallest_files_all_open_when_they_go() {
             let i = b.files.len() - 1;
             b.delay(i, 0, 3);
         }
+        while b.create() {}
+    });
+}
+
+/// Nearly all is inodes, and their directory gives little back before half of its names are gone.
+#[test]
+fn with_empty_files_of_short_names_all_open_when_they_go() {
+    fill_and_remove(1024, 7, |b| {
+        b.longer = 1;
         while b.create() {}
     });
 }
