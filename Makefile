@@ -17,6 +17,7 @@ STATES ?=
 SEED ?=
 TARGET ?=
 FAULT ?=
+PLANT ?=
 SECONDS ?= 60
 BUILD := $(CURDIR)/build
 CARGO := scripts/host-cargo
@@ -40,9 +41,9 @@ all: modules tools
 kit: ; @scripts/kit
 
 .PHONY: modules
-modules: ## permfs.ko (KDIR=, PANIC=n)
+modules: ## permfs.ko (KDIR=, PANIC=n, PLANT=fault)
 	@$(KIT_CHECK)
-	@$(KMAKE) PANIC=$(PANIC) TELEMETRY=$(TELEMETRY) modules
+	@$(KMAKE) PANIC=$(PANIC) TELEMETRY=$(TELEMETRY) $(if $(PLANT),PLANT=$(PLANT)) modules
 
 .PHONY: tools
 tools: ## host tools, linked in build/bin
