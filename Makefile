@@ -142,7 +142,7 @@ man: tools ## man pages, in build/man
 .PHONY: fmt
 fmt: ## format everything
 	@$(CARGO) fmt --all $(MANIFEST)
-	@rustfmt --edition 2021 --config-path . rust/lib.rs rust/crash/lib.rs permfs/main.rs permfs/core/lib.rs
+	@rustfmt --edition 2021 --config-path . rust/vfs/lib.rs rust/crash/lib.rs permfs/main.rs permfs/core/lib.rs
 
 .PHONY: lint
 lint: ## formatting, clippy, docs; any warning fails
