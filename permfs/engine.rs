@@ -87,6 +87,12 @@ impl Engine {
         Ok(scope.with(self.volume.lock()?))
     }
 
+    /// Locks `commit`. Who holds a file's lock or the volume's may wait for it, and reclaim may want either.
+    fn committer(&self) -> Result<NoFsGuard<PoisonGuard<'_, ()>>> {
+        let scope = NoFs::enter();
+        Ok(scope.with(self.commit.lock()?))
+    }
+
     /// Whether every change and every request fails from now on: the volume was shut down, or a task
     /// has died in the middle of a change.
     pub(crate) fn has_failed(&self) -> bool {
@@ -146,7 +152,7 @@ impl Engine {
             return Err(EIO);
         }
         if self.durable.load(Acquire) < epoch {
-            let committer = self.commit.lock()?;
+            let committer = self.committer()?;
             if self.durable.load(Acquire) < epoch {
                 return self.commit_running();
             }
@@ -171,7 +177,7 @@ impl Engine {
 
     /// Waits for the commit or checkpoint that is under way, if there is one, and for its discards.
     pub(crate) fn wait_for_commit(&self) -> Result {
-        drop(self.commit.lock()?);
+        drop(self.committer()?);
         Ok(())
     }
 
@@ -190,12 +196,7 @@ impl Engine {
             return Ok(());
         };
         fault::at(Point::Commit);
-        // An operation that needs the record may wait for this write with the volume's lock held: reclaim must
-        // not want that lock here.
-        let outcome = {
-            let _scope = NoFs::enter();
-            sealed.write(&self.disk)
-        };
+        let outcome = sealed.write(&self.disk);
         let discards = {
             let mut volume = self.volume()?;
             let store = volume.store();
@@ -218,7 +219,7 @@ impl Engine {
 
     /// Writes home what is committed, and gives its log space back.
     pub(crate) fn checkpoint(&self) -> Result {
-        let _committer = self.commit.lock()?;
+        let _committer = self.committer()?;
         self.commit_running()?;
         loop {
             let batch = self
