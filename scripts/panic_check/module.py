@@ -5,23 +5,12 @@ import bisect
 import functools
 import re
 import shutil
+import struct
 import subprocess
 
-
-class Refused(Exception):
-    """The module cannot be judged; that is never a pass."""
-
-
-class Insn:
-    """One instruction; `refs` are what its relocations name, as `resolve` gives it."""
-
-    __slots__ = ("addr", "op", "args", "refs", "near", "size")
-
-    def __init__(self, addr, op, args):
-        self.addr, self.op, self.args = addr, op, args
-        self.refs = []
-        self.near = None
-        self.size = 0
+from . import elf
+from .code import decode
+from .refused import Refused
 
 
 class Function:
@@ -30,19 +19,30 @@ class Function:
     def __init__(self, name, section, start, size):
         self.name, self.section, self.start, self.size = name, section, start, size
         self.insns = []
+        # What may be put in the place of some of it when it is loaded.
+        self.patches = []
+        # Where it may go without a jump to be seen: (from, to) of static branches and of exceptions.
+        self.labels = []
 
     def __contains__(self, addr):
         return self.start <= addr < self.start + self.size
 
 
+class Patch:
+    """Instructions that may replace those of a function from `start` on, of `size` bytes."""
+
+    def __init__(self, start, size, insns):
+        self.start, self.size, self.insns = start, size, insns
+
+
 class Module:
     """Functions by name and by place; relocations of data by place."""
 
-    def __init__(self):
+    def __init__(self, path):
+        self.path = path
         self.functions = {}
         self.places = {}
         self.data = {}
-        self.symbols = {}
 
     def at(self, section, addr):
         """The function at an address, or None."""
@@ -52,14 +52,16 @@ class Module:
             return found[1][i]
         return None
 
-
-def tool(*argv):
-    if shutil.which(argv[0]) is None:
-        raise Refused(f"{argv[0]} is missing: install binutils")
-    run = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
-    if run.returncode != 0:
-        raise Refused(f"{argv[0]} failed: {run.stderr.strip().splitlines()[-1:] or argv}")
-    return run.stdout
+    def add(self, name, section, start, size):
+        """A function; those of a section are added by rising addresses."""
+        starts, funcs = self.places.setdefault(section, ([], []))
+        if starts and starts[-1] == start:
+            return
+        # Local functions of two crates may share a name; the place tells them apart.
+        key = name if name not in self.functions else f"{name}@{section}+{start:#x}"
+        self.functions[key] = Function(key, section, start, size)
+        starts.append(start)
+        funcs.append(self.functions[key])
 
 
 @functools.lru_cache(maxsize=None)
@@ -73,14 +75,23 @@ def pretty(name):
 
 
 def load(path):
-    mod = Module()
-    header = tool("readelf", "-hW", path)
-    if "REL (Relocatable file)" not in header or "X86-64" not in header:
+    """A module with the instructions of all its functions."""
+    file = elf.Elf(path)
+    if file.kind != elf.RELOCATABLE:
         raise Refused(f"{path} is no x86-64 module")
-    sections = load_sections(path)
-    load_symbols(mod, path, sections)
-    load_data(mod, path)
-    load_code(mod, path)
+    names = [s.name for s in file.sections if s.flags & elf.EXECUTED]
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise Refused(f"{path} has {twice[0]} more than once")
+    mod = Module(path)
+    load_functions(mod, file)
+    for section, rows in file.relocations.items():
+        for offset, kind, symbol, addend in rows:
+            if kind == "R_X86_64_64":
+                mod.data[(section, offset)] = [target(symbol, addend)]
+    load_code(mod, file)
+    load_patches(mod, file)
+    load_labels(mod, file)
     if not mod.functions:
         raise Refused(f"{path} has no functions; was it stripped?")
     empty = [f.name for f in mod.functions.values() if not f.insns]
@@ -89,112 +100,99 @@ def load(path):
     return mod
 
 
-def load_sections(path):
-    names = {}
-    for line in tool("readelf", "-SW", path).splitlines():
-        m = re.match(r"\s*\[\s*(\d+)\]\s+(\S+)\s+(PROGBITS|NOBITS|NOTE|INIT_ARRAY)\s", line)
-        if m:
-            names[m[1]] = m[2]
-    return names
-
-
-def load_symbols(mod, path, sections):
+def load_functions(mod, file):
     rows = []
-    for line in tool("readelf", "-sW", path).splitlines():
-        m = re.match(r"\s*\d+:\s+([0-9a-f]+)\s+(\S+)\s+(\S+)\s+\S+\s+\S+\s+(\S+)(?:\s+(\S+))?", line)
-        if not m or m[4] not in sections or not m[5]:
+    for s in file.symbols:
+        if not s.section or not s.size or not s.section.flags & elf.EXECUTED:
             continue
-        addr, size, kind, section, name = int(m[1], 16), int(m[2], 0), m[3], sections[m[4]], m[5]
-        mod.symbols.setdefault(name, []).append((section, addr))
-        if size and (kind == "FUNC" or (kind == "NOTYPE" and section.startswith(".text"))):
-            rows.append((section, addr, -size, name))
+        if s.kind == elf.FUNC or (s.kind == elf.NOTYPE and s.section.name.startswith(".text")):
+            rows.append((s.section.name, s.value, -s.size, s.name))
     for section, addr, size, name in sorted(rows):
-        starts, funcs = mod.places.setdefault(section, ([], []))
-        if starts and starts[-1] == addr:
+        mod.add(name, section, addr, -size)
+
+
+def target(symbol, addend):
+    """What a relocation names: (external symbol, None, None) or (None, section, offset)."""
+    if symbol.section is None:
+        return (symbol.name, None, None)
+    return (None, symbol.section.name, symbol.value + addend)
+
+
+class Places:
+    """The relocations of a section, in order."""
+
+    def __init__(self, file, section):
+        self.rows = sorted(file.relocations.get(section, []), key=lambda row: row[0])
+        self.offsets = [r[0] for r in self.rows]
+
+    def within(self, start, end):
+        return self.rows[bisect.bisect_left(self.offsets, start) : bisect.bisect_left(self.offsets, end)]
+
+
+def link(insns, section, places):
+    """Says for each instruction what it names."""
+    for insn in insns:
+        end = insn.addr + insn.size
+        # A PC-relative field counts from the end of the instruction, not from itself.
+        insn.refs = [
+            target(symbol, addend + (end - where if kind in elf.PC_RELATIVE else 0))
+            for where, kind, symbol, addend in places.within(insn.addr, end)
+        ]
+        if insn.refs:
+            insn.target = None
+        elif insn.near is not None:
+            # An address in the same section, which the assembler has put in itself.
+            insn.refs = [(None, section, insn.near)]
+
+
+def load_code(mod, file):
+    bodies = {s.name: s.data for s in file.sections if s.flags & elf.EXECUTED}
+    functions = list(mod.functions.values())
+    pieces = [(f.section, f.start, bodies[f.section][f.start : f.start + f.size]) for f in functions]
+    places = {name: Places(file, name) for name in bodies}
+    for f, insns in zip(functions, decode(pieces)):
+        f.insns = insns
+        link(insns, f.section, places[f.section])
+
+
+def load_patches(mod, file):
+    """.altinstructions: { s32 instruction, s32 replacement, u32 feature, u8 length, u8 length of the replacement }, packed."""
+    data, places = file.data(".altinstructions"), Places(file, ".altinstructions")
+    if len(data) % 14:
+        raise Refused(f"{mod.path}: entries of .altinstructions of another size")
+    bodies = {s.name: s.data for s in file.sections}
+    rows, pieces = [], []
+    for at in range(0, len(data), 14):
+        old, new = places.within(at, at + 4), places.within(at + 4, at + 8)
+        length, replaced = struct.unpack_from("<BB", data, at + 12)
+        if len(old) != 1 or len(new) != 1:
+            raise Refused(f"{mod.path}: an entry of .altinstructions without its relocations")
+        _, section, start = target(old[0][2], old[0][3])
+        _, where, begin = target(new[0][2], new[0][3])
+        function = mod.at(section, start)
+        if function is None:
             continue
-        # Local functions of two crates may share a name; the place tells them apart.
-        key = name if name not in mod.functions else f"{name}@{section}+{addr:#x}"
-        mod.functions[key] = Function(key, section, addr, -size)
-        starts.append(addr)
-        funcs.append(mod.functions[key])
+        rows.append((function, start, length))
+        pieces.append((where, begin, bodies[where][begin : begin + replaced]))
+    for (function, start, length), (where, begin, _), insns in zip(rows, pieces, decode(pieces)):
+        # Two entries may share their replacement's place only if it is empty.
+        link(insns, where, Places(file, where))
+        function.patches.append(Patch(start, length, insns))
 
 
-RELOC = re.compile(r"([0-9a-f]+): (R_X86_64_\w+)\t(\S+)")
-
-
-def resolve(mod, target, pc_bias):
-    """A relocation's targets, each (external symbol, None, None) or (None, section, offset).
-
-    Local symbols of two crates may share a name, and a relocation does not tell which it means: then
-    all of them are targets.
-    """
-    m = re.match(r"^(.*?)([+-]0x[0-9a-f]+)?$", target)
-    name, addend = m[1], int(m[2] or "0", 16)
-    addend += pc_bias
-    if name in mod.symbols:
-        return [(None, section, base + addend) for section, base in mod.symbols[name]]
-    if name.startswith("."):
-        return [(None, name, addend)]
-    return [(name, None, None)]
-
-
-def load_data(mod, path):
-    section = None
-    for line in tool("readelf", "-rW", path).splitlines():
-        m = re.match(r"Relocation section '\.rela(\S+)'", line)
-        if m:
-            section = m[1]
-            continue
-        m = re.match(r"([0-9a-f]{12,})\s+\S+\s+R_X86_64_64\s+\S+\s+(\S+) ([+-]) ([0-9a-f]+)", line)
-        if m and section:
-            target = f"{m[2]}{m[3]}0x{m[4]}"
-            mod.data[(section, int(m[1], 16))] = resolve(mod, target, 0)
-
-
-def load_code(mod, path):
-    section = None
-    insns = []
-    for line in tool("objdump", "-drw", "--no-show-raw-insn", "-z", path).splitlines():
-        m = re.match(r"Disassembly of section (\S+):", line)
-        if m:
-            file_away(mod, section, insns)
-            section, insns = m[1], []
-            continue
-        m = re.match(r"\s+([0-9a-f]+):\t(.*)$", line)
-        if m:
-            insns.append(parse_insn(int(m[1], 16), m[2], insns))
-    file_away(mod, section, insns)
-
-
-def parse_insn(addr, text, insns):
-    if insns:
-        insns[-1].size = addr - insns[-1].addr
-    body, _, relocs = text.partition("\t")
-    words = re.sub(r"\s*#.*$", "", body).split(None, 1)
-    prefixes = {"lock", "rep", "repz", "repnz", "notrack", "bnd", "cs", "ds", "es", "data16", "xacquire", "xrelease"}
-    while len(words) == 2 and words[0] in prefixes and words[0] != "rep":
-        words = words[1].split(None, 1)
-    insn = Insn(addr, words[0] if words else "", words[1] if len(words) == 2 else "")
-    insn.refs = [(int(r[1], 16), r[2], r[3]) for r in RELOC.finditer(relocs)]
-    # An address in the same section, which the assembler has put in itself.
-    near = re.search(r"# (?:0x)?([0-9a-f]+) <", body)
-    insn.near = int(near[1], 16) if near and not insn.refs and "(%rip)" in insn.args else None
-    return insn
-
-
-PC_RELATIVE = {"R_X86_64_PC32", "R_X86_64_PLT32", "R_X86_64_GOTPCREL", "R_X86_64_GOTPCRELX", "R_X86_64_REX_GOTPCRELX"}
-
-
-def file_away(mod, section, insns):
-    for insn, after in zip(insns, insns[1:] + [None]):
-        end = after.addr if after else insn.addr + insn.size
-        refs = []
-        for where, kind, target in insn.refs:
-            # A PC-relative field counts from the end of the instruction, not from itself.
-            known_end = end if after else where + 4
-            bias = known_end - where if kind in PC_RELATIVE else 0
-            refs += resolve(mod, target, bias)
-        insn.refs = refs if insn.near is None else [(None, section, insn.near)]
-        function = mod.at(section, insn.addr)
-        if function:
-            function.insns.append(insn)
+def load_labels(mod, file):
+    """__jump_table: { s32 code, s32 target, s64 key }; __ex_table: { s32 instruction, s32 fixup, s32 kind }."""
+    for name, size in (("__jump_table", 16), ("__ex_table", 12)):
+        data, places = file.data(name), Places(file, name)
+        for at in range(0, len(data), size):
+            old, new = places.within(at, at + 4), places.within(at + 4, at + 8)
+            if len(old) != 1 or len(new) != 1:
+                raise Refused(f"{mod.path}: an entry of {name} without its relocations")
+            _, section, start = target(old[0][2], old[0][3])
+            _, where, goal = target(new[0][2], new[0][3])
+            function = mod.at(section, start)
+            if function is not None and where == section and goal in function:
+                function.labels.append((start, goal))
+            elif function is not None:
+                for insn in function.insns:
+                    insn.refs += [(None, where, goal)] if insn.addr == start else []
