@@ -12,8 +12,9 @@ done
 # sdb's, where that is below device mapper.
 ln -s sdb.img "$DIR/dm-0.img"
 # A poll queue without and with indirect descriptors; one queue, with a scheduler; SCSI; SATA. Then NVMe: the guest gives
-# the first a poll queue; as it comes; with one queue for both CPUs. An IOMMU, if there is one, is for vda and NVMe.
-devices=(--append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicker.ko"
+# the first a poll queue; as it comes; with one queue for both CPUs. An IOMMU, if there is one, is for vda and NVMe. No breaker: it
+# would take so many panics for a loop.
+devices=(--module-params panic_loop_count=0 --append virtio_blk.poll_queues=1 --files "$REPO/build/panicker/panicker.ko"
 	--disk "$DIR/vda.img,num-queues=3,indirect_desc=off,disable-legacy=on,iommu_platform=on"
 	--disk "$DIR/vdb.img,num-queues=3" --disk "$DIR/vdc.img,num-queues=1"
 	--scsi "$DIR/sda.img,num_queues=2" --sata "$DIR/sdb.img"
@@ -75,12 +76,12 @@ panics nmi nmi nmi vda=virtio-poll:nmi vdb=virtio-poll:nmi vdc=virtio-shared:nmi
 	nvme0n1=nvme-poll:nmi nvme1n1=nvme-reap:nmi
 
 # Turned off: nothing is written, and the other backend has the lines all the same.
-more=(--erst "$DIR/store" --module-params panic_lane=off)
+more=(--erst "$DIR/store" --module-params "panic_lane=off panic_loop_count=0")
 off=()
 for name in "${volumes[@]}"; do off+=("$name=none:off"); done
 panics locked task locked "${off[@]}"
 # Forced: what was refused above because of a lock that may be held or a shared queue is written.
-more=(--erst "$DIR/store" --module-params panic_lane=force)
+more=(--erst "$DIR/store" --module-params "panic_lane=force panic_loop_count=0")
 first="OUTCOME=lost $GUEST/panic-record.sh '.message == \"panicker: locked\"' '.volumes_mounted == 8' '.volumes | length == 8'"
 panics plugged task plugged nvme2n1=nvme-reap
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # With panic_strategy=reboot and panic_loop_count=2 the machine reboots after two panics and halts after the third, for the
-# volume remembers them; a panic whose record is erased does not count.
+# volume remembers them; a panic whose record is erased does not count. So it is where kernel.panic is to reboot.
 . "$(dirname "$0")/lib.sh"
 
 one=(--disk "$(disk one 128M)" --panic-timeout 0 --module-params "panic_strategy=reboot panic_loop_count=2")
@@ -32,3 +32,9 @@ vm_panic 'sysrq triggered crash' "${one[@]}" -- "$told; told 2 1
 	$die"
 # The kernel's log of all four is there: its records were not erased.
 vm_status 0 "${one[@]}" -- "$told; told 3 1; fsck.permfs -n /dev/vda"
+
+# It is a loop too where nobody chose a strategy and kernel.panic says to reboot.
+two=(--disk "$(disk two 128M)" --panic-timeout -1 --module-params panic_loop_count=1)
+vm_panic 'sysrq triggered crash' "${two[@]}" -- "mkfs.permfs -q /dev/vda || exit 9; $die"
+vm_halts "${two[@]}" -- "$die"
+grep -q 'permfs-panic: v=1 rec=breaker .*n=2 secs=600 ' "$DIR/err" || fail "the console has no word of the second breaker"

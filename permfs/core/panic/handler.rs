@@ -276,11 +276,7 @@ where
 
     /// Whether the machine will come up again by itself.
     fn reboots(&self) -> bool {
-        match self.strategy() {
-            PanicStrategy::Kernel => self.machine.panic_timeout() != 0,
-            PanicStrategy::Halt => false,
-            PanicStrategy::Reboot => true,
-        }
+        self.strategy().reboots(self.machine.panic_timeout())
     }
 
     fn stop(&self) {

@@ -11,8 +11,8 @@ pub struct PanicSettings {
     pub strategy: PanicStrategy,
     /// Milliseconds for drain, record and flush of all volumes together: 1 to 2000.
     pub deadline_ms: u32,
-    /// Panics within [`PanicSettings::breaker_secs`] after which strategy `reboot` still reboots; one more
-    /// halts. 0: it always reboots.
+    /// Panics within [`PanicSettings::breaker_secs`] after which the machine still reboots, if it is to; one
+    /// more halts. 0: it always reboots.
     pub breaker_count: u32,
     /// Seconds back in which panics count.
     pub breaker_secs: u32,
@@ -41,11 +41,11 @@ impl PanicSettings {
     }
 
     /// The panic-loop breaker: how many panics there were within the time set, this one at `wall_ns`
-    /// included, if that is one too many for another reboot. The volume that remembers most decides.
+    /// included, if that is one too many for another reboot, `timeout` being the kernel's. The volume that remembers most decides.
     ///
     /// A time in the future counts like one as far in the past: the clock may have been set back.
-    pub(super) fn breaks(&self, volumes: &VolumeTable, wall_ns: u64) -> Option<u32> {
-        if self.strategy != PanicStrategy::Reboot || self.breaker_count == 0 {
+    pub(super) fn breaks(&self, volumes: &VolumeTable, wall_ns: u64, timeout: i32) -> Option<u32> {
+        if !self.strategy.reboots(timeout) || self.breaker_count == 0 {
             return None;
         }
         let reach = u64::from(self.breaker_secs).saturating_mul(1_000_000_000);

@@ -24,6 +24,15 @@ impl PanicStrategy {
         }
     }
 
+    /// Whether the machine comes up again by itself, `timeout` being the kernel's: 0 halts.
+    pub const fn reboots(self, timeout: i32) -> bool {
+        match self {
+            PanicStrategy::Kernel => timeout != 0,
+            PanicStrategy::Halt => false,
+            PanicStrategy::Reboot => true,
+        }
+    }
+
     /// Name as printed in panic lines.
     pub const fn name(self) -> &'static str {
         match self {

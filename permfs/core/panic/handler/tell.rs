@@ -49,7 +49,7 @@ where
         writer.begin(&scene, self.volumes());
         writer.message(message);
         let volumes = self.report.volumes();
-        if let Some(count) = self.settings.breaks(volumes, scene.wall_ns) {
+        if let Some(count) = self.settings.breaks(volumes, scene.wall_ns, scene.timeout) {
             self.report.set_breaker(count);
             writer.breaker(count, self.settings.breaker_secs);
         }

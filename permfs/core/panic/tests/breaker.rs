@@ -68,6 +68,18 @@ fn the_breaker_counts_what_is_on_the_volume() {
         world.hooks_with(settings).expect("once").notify(b"x");
         assert_eq!(world.halt.called.get(), u32::from(n > 3), "panic {n}");
     }
+    // It is the same loop if the kernel's own policy is to reboot.
+    let mut world = World::new();
+    world.halt.after = After::Deferred;
+    world.machine.timeout = 10;
+    let _guard = world.mount_with("vda", disk.clone());
+    let settings = PanicSettings {
+        breaker_count: 3,
+        ..PanicSettings::DEFAULT
+    };
+    world.hooks_with(settings).expect("once").notify(b"x");
+    assert_eq!(world.halt.called.get(), 1);
+    assert_eq!(end(&world.records()).get("next"), "halt");
     for (strategy, breaker_count) in [(PanicStrategy::Kernel, 3), (PanicStrategy::Reboot, 0)] {
         let mut world = World::new();
         world.reboot.after = After::Deferred;
