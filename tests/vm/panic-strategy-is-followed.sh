@@ -22,6 +22,13 @@ vm_halts "${erst[@]}" --panic-timeout -1 --module-params panic_strategy=halt -- 
 	[ \$(cat /proc/sys/kernel/panic) = 0 ] || exit 9
 	$die"
 
+# The kernel's own policy is back when the module goes, unless somebody has set another one since.
+vm_status 0 --panic-timeout 7 --module-params panic_strategy=reboot -- '
+	policy() { [ "$(cat /proc/sys/kernel/panic)" = "$1" ] || { echo "kernel.panic is $(cat /proc/sys/kernel/panic), not $1"; exit 1; }; }
+	policy -1; rmmod permfs; policy 7
+	insmod "$PERMFS_KO" panic_strategy=halt; policy 0; echo 3 >/proc/sys/kernel/panic; rmmod permfs; policy 3
+	insmod "$PERMFS_KO" panic_strategy=halt; rmmod permfs; policy 3; insmod "$PERMFS_KO"; policy 3; rmmod permfs; policy 3'
+
 vm_status 0 "${erst[@]}" --no-module -- "
 	$GUEST/panic-record.sh '.strategy == \"halt\" and .outcome.next == \"halt\"' || exit 1
 	true"
