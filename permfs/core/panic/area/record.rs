@@ -12,6 +12,9 @@ use crate::{
 use core::cmp::Ordering;
 use kernel::prelude::*;
 
+/// Blocks of an erased record that are overwritten by one request.
+const OVERWRITTEN_AT_ONCE: usize = 16;
+
 /// What a record is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
@@ -291,7 +294,9 @@ impl Area {
         Ok(Some(copy))
     }
 
-    /// Marks the record with that sequence in that slot as erased, durably. Its data stays.
+    /// Marks the record with that sequence in that slot as erased and overwrites the rest of it, durably; the
+    /// latter again if it was erased before, for that may not have come so far. What the device keeps of
+    /// what was overwritten is the device's.
     ///
     /// Errors: `ENOENT` if the slot has another record by now, or none; `EIO`, `EROFS`, `ENOMEM`.
     pub fn erase<D: BlockDevice>(&self, dev: &D, slot: u32, sequence: u64) -> Result {
@@ -305,19 +310,42 @@ impl Area {
             SlotState::Record(head) if head.sequence == sequence => head,
             _ => return Err(ENOENT),
         };
-        if head.erased {
-            return Ok(());
+        if !head.erased {
+            head.erased = true;
+            let payload = image.get_mut(HEADER_SIZE..).unwrap_or_default();
+            head.to_disk()
+                .write_to_prefix(payload)
+                .map_err(|_| EINVAL)?;
+            seal(&mut image, sequence);
+            dev.write(sector, &image[..], WriteFlags::default())?;
+            // First of all: a record without its data, and not known to be erased, is a torn one.
+            make_durable(dev)?;
         }
-        head.erased = true;
-        let payload = image.get_mut(HEADER_SIZE..).unwrap_or_default();
-        head.to_disk()
-            .write_to_prefix(payload)
-            .map_err(|_| EINVAL)?;
-        seal(&mut image, sequence);
-        dev.write(sector, &image[..], WriteFlags::default())?;
-        if dev.has_write_cache() {
-            dev.flush()?;
+        self.overwrite(dev, slot)?;
+        make_durable(dev)
+    }
+
+    /// Writes zeroes over all of a slot but its head.
+    fn overwrite<D: BlockDevice>(&self, dev: &D, slot: u32) -> Result {
+        let zeroes = KVVec::zeroed(OVERWRITTEN_AT_ONCE * BLOCK_SIZE, GFP_KERNEL)?;
+        let first = self.head_block(slot);
+        let mut done = 1;
+        while done < u64::from(self.slot_blocks) {
+            let count = (u64::from(self.slot_blocks) - done).min(OVERWRITTEN_AT_ONCE as u64);
+            let bytes = zeroes
+                .get(..count as usize * BLOCK_SIZE)
+                .unwrap_or_default();
+            let sector = (first + done) * SECTORS_PER_BLOCK;
+            dev.write(sector, bytes, WriteFlags::default())?;
+            done += count;
         }
         Ok(())
     }
+}
+
+fn make_durable<D: BlockDevice>(dev: &D) -> Result {
+    if dev.has_write_cache() {
+        dev.flush()?;
+    }
+    Ok(())
 }

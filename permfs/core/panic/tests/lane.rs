@@ -50,6 +50,28 @@ fn the_record_is_the_lines_and_the_tail_the_rest() {
 }
 
 #[test]
+fn nothing_is_left_of_an_erased_record_but_its_head() {
+    let mut world = World::new();
+    let disk = Disk::new(4, 40);
+    let _guard = world.mount_with("vda", disk.clone());
+    world.panics(b"a secret");
+    let has = |text: &[u8]| disk.bytes().windows(text.len()).any(|w| w == text);
+    assert!(has(b"a secret") && has(b"rec=end"));
+    let scan = disk.area.scan(&disk.image).unwrap();
+    let (slot, sequence) = (scan.heads[0].slot, scan.heads[0].head.sequence);
+    disk.area.erase(&disk.image, slot, sequence).unwrap();
+    assert!(!has(b"permfs-panic:"));
+    let head = disk.area.scan(&disk.image).unwrap().heads[0].head;
+    assert!(head.erased && head.sequence == sequence);
+    // As if the machine had gone down in between: it is done again.
+    let data = (disk.area.head_block(slot) as usize + 39) * BLOCK_SIZE;
+    disk.image.0.borrow_mut()[data..data + 8].copy_from_slice(b"a secret");
+    disk.area.erase(&disk.image, slot, sequence).unwrap();
+    assert!(!has(b"a secret"));
+    assert!(disk.area.erase(&disk.image, slot, sequence + 1).is_err());
+}
+
+#[test]
 fn a_signature_that_is_not_there_keeps_all_from_being_written() {
     // Magic, kind, version, block number, UUID of the header.
     for at in [0, 4, 6, 16, 32] {
