@@ -71,7 +71,10 @@ pub use self::{
     devices::{Collected, LaneOp, PanicDevices},
     drain::{drain_for_panic, PanicQuiesce},
     handler::{InPanic, PanicHooks},
-    hooks::{After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN},
+    hooks::{
+        After, Context, Host, Origin, PanicHalt, PanicLogger, PanicMachine, PanicReboot, Text,
+        TASK_LEN, TEXT_LEN,
+    },
     line::{PanicLineBuffer, LINE_MAX},
     oops::{slot_bit, slots_in_use, Oops},
     progress::LaneResult,

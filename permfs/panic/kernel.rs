@@ -7,11 +7,12 @@
 
 use crate::fault;
 use crash::{
-    context,
+    context, origin,
     printk::{self, Level},
 };
 use permfs_core::panic::{
-    After, Context, PanicHalt, PanicLogger, PanicMachine, PanicReboot, TASK_LEN,
+    After, Context, Host, Origin, PanicHalt, PanicLogger, PanicMachine, PanicReboot, Text,
+    TASK_LEN, TEXT_LEN,
 };
 use vfs::time;
 
@@ -84,6 +85,24 @@ impl PanicMachine for Kernel {
         now.pid
     }
 
+    fn host(&self, what: Host) -> Text {
+        let text = match what {
+            Host::Release => origin::kernel_release(),
+            Host::Machine => origin::machine_uuid(),
+            Host::Node => origin::node_name(),
+        };
+        padded(text.bytes())
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        let origin = origin::origin()?;
+        Some(Origin {
+            faulted: origin.faulted,
+            address: origin.address as u64,
+            symbol: padded(origin.symbol.bytes()),
+        })
+    }
+
     fn panic_timeout(&self) -> i32 {
         // The handler asks for this in stage `known`, before the first line.
         fault::in_notifier();
@@ -93,4 +112,12 @@ impl PanicMachine for Kernel {
     fn relax(&self) {
         context::cpu_relax();
     }
+}
+
+fn padded(bytes: &[u8]) -> Text {
+    let mut text = [0; TEXT_LEN];
+    for (place, byte) in text.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    text
 }

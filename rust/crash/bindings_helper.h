@@ -64,6 +64,12 @@ bool crash_helper_kexec_crash_loaded(void);
 unsigned int crash_helper_cpus_online(void);
 void crash_helper_cpu_relax(void);
 
+/* helpers_origin.c */
+size_t crash_helper_kernel_release(char *buf, size_t len);
+size_t crash_helper_node_name(char *buf, size_t len);
+size_t crash_helper_machine_uuid(char *buf, size_t len);
+size_t crash_helper_symbol(char *buf, size_t len, unsigned long addr, bool return_address);
+
 /* helpers_oops.c */
 void crash_helper_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
 void crash_helper_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *));

@@ -3,7 +3,7 @@
 //! What a module can do when the kernel panics or oopses.
 //!
 //! - Hearing of it: [`mod@panic`], [`die`], [`kmsg`]; and of an orderly [`reboot`].
-//! - Knowing where one is: [`context`].
+//! - Knowing where one is: [`context`]; and who panicked: [`origin`].
 //! - Saying something: [`printk`]; and keeping the kernel's log for the next boot: [`pstore`].
 //! - Writing to a disk although nothing of the block layer runs any more: [`lane`].
 //! - Not leaving a lock behind for ever with a task that dies: [`poison`].
@@ -53,6 +53,7 @@ pub mod die;
 pub mod kmsg;
 pub mod lane;
 mod message;
+pub mod origin;
 pub mod panic;
 pub mod poison;
 pub mod printk;

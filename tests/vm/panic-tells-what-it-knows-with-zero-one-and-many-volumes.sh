@@ -6,6 +6,8 @@
 
 disks=()
 for name in one two three; do disks+=(--disk "$(disk $name 128M)"); done
+machine=6b2c9d1e-0f3a-4b5c-8d7e-9f0a1b2c3d4e
+disks+=(--qemu "-uuid $machine")
 
 vm_panic 'sysrq triggered crash' --erst "$DIR/store" "${disks[@]}" -- '
 	for d in a b c; do mkfs.permfs -q -U 00000000-0000-4000-8000-00000000000$d /dev/vd$d || exit 9; done
@@ -15,6 +17,8 @@ vm_panic 'sysrq triggered crash' --erst "$DIR/store" "${disks[@]}" -- '
 vm_panic 'sysrq triggered crash' --erst "$DIR/store" "${disks[@]}" -- "
 	$GUEST/panic-record.sh '.message == \"sysrq triggered crash\"' '.volumes_mounted == 0' '.volumes == []' '.omitted == null' \
 		'.context == \"task\"' '.task == \"bash\" and .pid > 1 and .cpu < 2' '.strategy == \"kernel\" and .timeout == -1' \
+		\".host | .kernel == \\\"\$(uname -r)\\\" and .node == \\\"\$(uname -n)\\\"\" '.host.machine == \"$machine\"' \
+		'.origin | .faulted == false and (.symbol | startswith(\"sysrq_handle_crash+0x\"))' \
 		'.outcome | .drained and .in_flight == 0 and .flush == \"not-attempted\" and .next == \"reboot\"' || exit 9
 	mount -t permfs /dev/vda /mnt || exit 9
 	for i in {1..5}; do echo one >/mnt/\$i; sync /mnt/\$i; done

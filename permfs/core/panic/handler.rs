@@ -157,6 +157,7 @@ where
 
         self.report.reach(Stage::Known);
         self.tell_known(cpu, message);
+        self.tell_origin();
         if self.defers() {
             self.tell_deferred();
             self.report.reach(Stage::Deferred);

@@ -33,6 +33,34 @@ impl Context {
     }
 }
 
+/// Bytes of a text that a [`PanicMachine`] gives.
+pub const TEXT_LEN: usize = 96;
+
+/// A text that a [`PanicMachine`] gives, padded with zeroes.
+pub type Text = [u8; TEXT_LEN];
+
+/// What there is to know of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// The kernel's release, as `uname -r` has it.
+    Release,
+    /// The UUID that the firmware has for the machine.
+    Machine,
+    /// The name that the machine has in the network.
+    Node,
+}
+
+/// Where the code is that panicked.
+pub struct Origin {
+    /// An instruction that faulted, so that the panic came of an oops; else what the call of `panic()`
+    /// returns to.
+    pub faulted: bool,
+    /// Its address.
+    pub address: u64,
+    /// The same as a backtrace has it: symbol, offset, size, module; padded with zeroes.
+    pub symbol: Text,
+}
+
 /// Where lines go.
 pub trait PanicLogger {
     /// Prints one line, at most [`super::LINE_MAX`] printable ASCII bytes without a newline.
@@ -77,6 +105,10 @@ pub trait PanicMachine {
     fn context(&self) -> Context;
     /// The task's PID, and its name, padded with zeroes.
     fn task(&self, name: &mut [u8; TASK_LEN]) -> i32;
+    /// Something of the machine, all zeroes if it is not known.
+    fn host(&self, what: Host) -> Text;
+    /// Where the panic comes from, if the stack tells.
+    fn origin(&self) -> Option<Origin>;
     /// Seconds after which the kernel reboots; 0: never, negative: at once.
     fn panic_timeout(&self) -> i32;
     /// One turn of a wait that does not end.

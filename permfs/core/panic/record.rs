@@ -7,8 +7,9 @@
 
 use super::{
     lane::{Into, Lanes},
-    Context, Flush, LaneResult, PanicDevices, PanicLineBuffer, PanicLogger, PanicMachine,
-    PanicQuiesceResult, PanicReport, PanicStrategy, SlotState, Stage, VolumeSlot, TASK_LEN,
+    Context, Flush, Host, LaneResult, Origin, PanicDevices, PanicLineBuffer, PanicLogger,
+    PanicMachine, PanicQuiesceResult, PanicReport, PanicStrategy, SlotState, Stage, VolumeSlot,
+    TASK_LEN,
 };
 use crate::alloc::{AllocatorPanicReport, Event};
 
@@ -70,15 +71,35 @@ impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
             .signed("timeout", scene.timeout)
             .dec("vols", volumes.into())
             .signed("pid", scene.pid)
-            .quoted("comm", text(&scene.task))
-            // Behind the name: of a long line these are what can be known otherwise.
-            .flag("defer", scene.deferred)
-            .dec("deadline", scene.deadline_ms.into());
+            .quoted("comm", text(&scene.task));
         self.print();
     }
 
     pub(super) fn message(&mut self, message: &[u8]) {
         self.start("msg").quoted("text", message);
+        self.print();
+    }
+
+    pub(super) fn host(&mut self, scene: &Scene) {
+        self.start("host")
+            .flag("defer", scene.deferred)
+            .dec("deadline", scene.deadline_ms.into());
+        for (key, what) in [
+            ("release", Host::Release),
+            ("machine", Host::Machine),
+            ("node", Host::Node),
+        ] {
+            let value = self.lanes.machine.host(what);
+            self.line.quoted(key, text(&value));
+        }
+        self.print();
+    }
+
+    pub(super) fn origin(&mut self, origin: &Origin) {
+        self.start("origin")
+            .word("of", if origin.faulted { "fault" } else { "call" })
+            .bytes("ip", &origin.address.to_be_bytes())
+            .quoted("at", text(&origin.symbol));
         self.print();
     }
 

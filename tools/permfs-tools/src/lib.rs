@@ -10,6 +10,7 @@ pub mod info;
 pub mod man;
 pub mod mkfs;
 pub mod panic;
+mod plain;
 pub mod quiesce;
 mod signature;
 mod size;

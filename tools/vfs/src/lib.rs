@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 
+#[path = "../../../rust/crash/origin/choose.rs"]
+pub mod choose;
 #[path = "../../../rust/crash/lane/span.rs"]
 pub mod span;
 #[path = "../../../rust/crash/lane/way.rs"]

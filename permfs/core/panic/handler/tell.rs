@@ -48,6 +48,7 @@ where
         let mut writer = self.writer(Into::Record);
         writer.begin(&scene, self.volumes());
         writer.message(message);
+        writer.host(&scene);
         let volumes = self.report.volumes();
         if let Some(count) = self.settings.breaks(volumes, scene.wall_ns, scene.timeout) {
             self.report.set_breaker(count);
@@ -60,6 +61,14 @@ where
             if slot.state() != SlotState::Claimed {
                 tell_allocator(&mut writer, number, slot, &mut events_left);
             }
+        }
+    }
+
+    /// Prints where the code is that panicked. Last of what is known: a stack is walked for it.
+    #[inline(never)]
+    pub(super) fn tell_origin(&self) {
+        if let Some(origin) = self.machine.origin() {
+            self.writer(Into::Record).origin(&origin);
         }
     }
 

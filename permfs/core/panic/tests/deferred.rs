@@ -18,9 +18,12 @@ fn the_rest_can_wait_for_another_backend() {
     hooks.defer(true);
     hooks.notify(b"boom");
     let known: Vec<_> = world.records().iter().map(|r| r.kind.clone()).collect();
-    assert_eq!(known, ["begin", "msg", "vol", "alloc", "deferred"]);
-    assert_eq!(world.records()[4].num("lines"), 5);
-    assert_eq!(world.records()[0].num("defer"), 1);
+    assert_eq!(
+        known,
+        ["begin", "msg", "host", "vol", "alloc", "origin", "deferred"]
+    );
+    assert_eq!(end(&world.records()).num("lines"), 7);
+    assert_eq!(of(&world.records(), "host")[0].num("defer"), 1);
     assert_eq!(world.report.stage(), Stage::Deferred);
     assert!(guard.gate().is_closed());
     assert_eq!(world.devices.lanes[0].rounds.get(), 0);
@@ -34,7 +37,7 @@ fn the_rest_can_wait_for_another_backend() {
     hooks.finish_deferred();
     hooks.finish_deferred();
     let records = world.records();
-    let rest: Vec<_> = records.iter().skip(5).map(|r| r.kind.as_str()).collect();
+    let rest: Vec<_> = records.iter().skip(7).map(|r| r.kind.as_str()).collect();
     assert_eq!(rest, ["drain", "lane", "end"]);
     assert_eq!(of(&records, "drain")[0].num("drained"), 1);
     assert_eq!(end(&records).get("flush"), "ok");
@@ -51,7 +54,7 @@ fn without_a_lane_nothing_is_left_for_later() {
     hooks.defer(true);
     hooks.notify(b"x");
     let records = world.records();
-    assert_eq!(records[0].num("defer"), 0);
+    assert_eq!(of(&records, "host")[0].num("defer"), 0);
     assert_eq!(end(&records).kind, "end");
     hooks.finish_deferred();
     assert_eq!(world.records().len(), records.len());

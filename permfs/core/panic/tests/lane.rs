@@ -37,7 +37,7 @@ fn the_record_is_the_lines_and_the_tail_the_rest() {
     assert!(!lane.has("why"));
     assert!(lane.num("write_us") > 0 && lane.num("flush_us") > 0);
     assert_eq!(end(&records).get("flush"), "ok");
-    assert_eq!(of(&records, "begin")[0].num("deadline"), 500);
+    assert_eq!(of(&records, "host")[0].num("deadline"), 500);
     // Record and tail.
     assert_eq!(world.devices.lanes[0].flushes.get(), 2);
 

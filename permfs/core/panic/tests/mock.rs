@@ -79,6 +79,7 @@ pub(super) struct Machine {
     pub(super) context: Context,
     pub(super) task: [u8; TASK_LEN],
     pub(super) timeout: i32,
+    pub(super) origin: Option<&'static str>,
     pub(super) turns: Cell<u32>,
     /// The stage in which the machine panics, at the first look at the clock or at the task.
     pub(super) fails_in: Cell<Option<Stage>>,
@@ -95,6 +96,7 @@ impl Machine {
             context: Context::default(),
             task: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             timeout: 0,
+            origin: Some("mock+0x1/0x2 [mock]"),
             turns: Cell::new(0),
             fails_in: Cell::new(None),
         }
@@ -108,6 +110,10 @@ impl Machine {
             resume_unwind(Box::new("the machine fails"));
         }
     }
+}
+
+fn padded(text: &str) -> Text {
+    std::array::from_fn(|i| text.as_bytes().get(i).copied().unwrap_or(0))
 }
 
 /// What the machine panics with when a wait goes on and on.
@@ -133,6 +139,21 @@ impl PanicMachine for &Machine {
         self.may_fail();
         *name = self.task;
         4711
+    }
+    fn host(&self, what: Host) -> Text {
+        padded(match what {
+            Host::Release => "7.3.4+test",
+            Host::Machine => "",
+            Host::Node => "mock",
+        })
+    }
+    fn origin(&self) -> Option<Origin> {
+        let symbol = self.origin?;
+        Some(Origin {
+            faulted: false,
+            address: 0xffff_ffff_8123_4567,
+            symbol: padded(symbol),
+        })
     }
     fn panic_timeout(&self) -> i32 {
         self.timeout

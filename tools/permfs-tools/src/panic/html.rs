@@ -175,6 +175,12 @@ fn facts(out: &mut String, p: &PanicRecord) {
     out.push_str("<table class=\"facts\">\n");
     fact(out, "when", text::when(&p.scene));
     fact(out, "where", text::place(&p.scene));
+    if let Some(origin) = &p.origin {
+        fact(out, "code", text::origin(origin));
+    }
+    if let Some(host) = &p.host {
+        fact(out, "host", text::host(host));
+    }
     fact(
         out,
         "volumes",

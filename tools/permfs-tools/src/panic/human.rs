@@ -51,6 +51,12 @@ fn one_panic(out: &mut String, p: &PanicRecord) {
     put(out, "message", text::message(&p.scene));
     put(out, "when", text::when(&p.scene));
     put(out, "where", text::place(&p.scene));
+    if let Some(origin) = &p.origin {
+        put(out, "code", text::origin(origin));
+    }
+    if let Some(host) = &p.host {
+        put(out, "host", text::host(host));
+    }
     let mut mounted = format!("{} mounted or on their way", show(p.volumes_mounted));
     if let Some(ms) = p.deadline_ms {
         mounted += &format!("; deadline for their I/O {ms} ms");

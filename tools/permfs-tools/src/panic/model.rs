@@ -74,6 +74,10 @@ pub(super) struct PanicRecord {
     /// Where and when.
     #[serde(flatten)]
     pub(super) scene: Scene,
+    /// Which machine, and which kernel.
+    pub(super) host: Option<Host>,
+    /// Where the code is that panicked.
+    pub(super) origin: Option<Origin>,
     /// Id of the oops that the kernel made this panic of.
     pub(super) oops: Option<String>,
     /// `kernel`, `halt` or `reboot`.
@@ -108,6 +112,28 @@ pub(super) struct PanicRecord {
     pub(super) sources: Vec<String>,
     /// The lines themselves, in their order.
     pub(super) raw_lines: Vec<String>,
+}
+
+/// The machine that panicked.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(super) struct Host {
+    /// Its name in the network.
+    pub(super) node: Option<String>,
+    /// The UUID that its firmware has for it.
+    pub(super) machine: Option<String>,
+    /// The kernel's release.
+    pub(super) kernel: Option<String>,
+}
+
+/// Where the code is that panicked.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Origin {
+    /// An instruction that faulted; else what the call of `panic()` returns to.
+    pub(super) faulted: Option<bool>,
+    /// Its address, hexadecimal.
+    pub(super) address: Option<String>,
+    /// The same as a backtrace has it.
+    pub(super) symbol: Option<String>,
 }
 
 /// A record of a panic area: its place among [`AreaReport::records`].

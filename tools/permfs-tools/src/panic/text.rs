@@ -2,30 +2,16 @@
 
 //! Words that the summary and the page share.
 
-use super::model::{Drain, Event, FailedVolume, Lane, OopsRecord, PanicRecord, Report, Scene};
+use super::model::{
+    Drain, Event, FailedVolume, Host, Lane, OopsRecord, Origin, PanicRecord, Report, Scene,
+};
 use std::fmt::Display;
+
+pub(super) use crate::plain::plain;
 
 /// A value, or a question mark for one whose line was lost.
 pub(super) fn show(value: Option<impl Display>) -> String {
     value.map_or_else(|| "?".into(), |v| v.to_string())
-}
-
-/// Text out of a log without what could drive a terminal.
-pub(super) fn plain(text: impl AsRef<str>) -> String {
-    let mut out = String::new();
-    for c in text.as_ref().chars() {
-        if c.is_control() || is_direction(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Characters that change the order in which others are shown.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A span of time with a unit that suits it.
@@ -60,6 +46,26 @@ pub(super) fn place(s: &Scene) -> String {
         show(s.task.as_deref().map(plain)),
         show(s.pid)
     )
+}
+
+pub(super) fn host(h: &Host) -> String {
+    let machine = h.machine.as_deref().map(plain);
+    format!(
+        "{}{}, kernel {}",
+        show(h.node.as_deref().map(plain)),
+        machine.map_or(String::new(), |uuid| format!(" (machine {uuid})")),
+        show(h.kernel.as_deref().map(plain))
+    )
+}
+
+pub(super) fn origin(o: &Origin) -> String {
+    let how = match o.faulted {
+        Some(true) => "the instruction at ",
+        Some(false) => "panic() called before ",
+        None => "",
+    };
+    let symbol = show(o.symbol.as_deref().map(plain));
+    format!("{how}{symbol}, {}", show(o.address.as_deref().map(plain)))
 }
 
 /// What the number in an event is.

@@ -4,7 +4,8 @@
 
 use super::{
     super::{calendar::utc, line::Line},
-    Allocator, Breaker, Drain, Event, Lane, Omitted, Outcome, PanicRecord, Scene, VolumeRecord,
+    Allocator, Breaker, Drain, Event, Host, Lane, Omitted, Origin, Outcome, PanicRecord, Scene,
+    VolumeRecord,
 };
 
 impl PanicRecord {
@@ -28,6 +29,14 @@ impl PanicRecord {
             "msg" => {
                 self.scene.message = line.text("text");
                 self.scene.message_cut = line.cut();
+            }
+            "host" => self.take_host(line),
+            "origin" => {
+                self.origin = Some(Origin {
+                    faulted: line.text("of").map(|of| of == "fault"),
+                    address: line.text("ip").map(|ip| format!("0x{ip}")),
+                    symbol: line.text("at"),
+                });
             }
             "vol" => {
                 let volume = self.volume(line);
@@ -72,10 +81,22 @@ impl PanicRecord {
         true
     }
 
+    fn take_host(&mut self, line: &Line) {
+        let known = |key| line.text(key).filter(|text| !text.is_empty());
+        self.deadline_ms = line.number("deadline").or(self.deadline_ms);
+        self.deferred = line.flag("defer").or(self.deferred);
+        self.host = Some(Host {
+            node: known("node"),
+            machine: known("machine"),
+            kernel: known("release"),
+        });
+    }
+
     fn take_begin(&mut self, line: &Line) {
         self.scene.take(line);
         self.strategy = line.text("strategy");
         self.timeout = line.number("timeout");
+        // Of modules that had no line for the host.
         self.deadline_ms = line.number("deadline");
         self.deferred = line.flag("defer");
         self.volumes_mounted = line.number("vols");

@@ -9,8 +9,9 @@ use super::super::{
 use permfs_core::{
     alloc::{Event, EventKind},
     panic::{
-        install_panic_hooks, After, Collected, Context, LaneOp, PanicDevices, PanicHalt,
-        PanicLogger, PanicMachine, PanicReboot, PanicSettings, SlotGuard, TASK_LEN,
+        self, install_panic_hooks, After, Collected, Context, LaneOp, Origin, PanicDevices,
+        PanicHalt, PanicLogger, PanicMachine, PanicReboot, PanicSettings, SlotGuard, Text,
+        TASK_LEN,
     },
 };
 use std::sync::{Mutex, OnceLock};
@@ -56,10 +57,28 @@ impl PanicMachine for &Host {
         *name = *b"swapper/3\0\0\0\0\0\0\0";
         0
     }
+    fn host(&self, what: panic::Host) -> Text {
+        text(match what {
+            panic::Host::Release => "7.3.4+deb13-amd64",
+            panic::Host::Machine => "",
+            panic::Host::Node => "web\x1b7",
+        })
+    }
+    fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            faulted: true,
+            address: 0xffff_ffff_8123_4567,
+            symbol: text("broken+0x4/0x10 [broken]"),
+        })
+    }
     fn panic_timeout(&self) -> i32 {
         -1
     }
     fn relax(&self) {}
+}
+
+fn text(text: &str) -> Text {
+    std::array::from_fn(|i| text.as_bytes().get(i).copied().unwrap_or(0))
 }
 
 /// No volume here is told of a lane, so nobody may ask for one.

@@ -11,6 +11,8 @@ fn the_summary_says_what_matters_and_drives_no_terminal() {
     for part in [
         "Fatal exception in interrupt: \"x=1\"\\u{1b}[2J",
         "2026-11-22T22:46:09.123Z, 62.123 s after boot",
+        "the instruction at broken+0x4/0x10 [broken], 0xffffffff81234567",
+        "web\\u{1b}7, kernel 7.3.4+deb13-amd64",
         "CPU 3, hardirq context, task swapper/3 (pid 0)",
         "vda 5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a  mounted, epoch 42 running, 41 durable",
         "NOT drained, 1 in flight; cache flush not attempted",
@@ -34,4 +36,7 @@ fn json_has_the_documented_names() {
     assert_eq!(panic["outcome"]["flush"], "not-attempted");
     assert_eq!(panic["outcome"]["drained"], false);
     assert!(panic["omitted"].is_null());
+    assert_eq!(panic["host"]["kernel"], "7.3.4+deb13-amd64");
+    assert!(panic["host"]["machine"].is_null());
+    assert_eq!(panic["origin"]["faulted"], true);
 }
