@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 pub mod fsck;
 mod holder;
 pub mod info;

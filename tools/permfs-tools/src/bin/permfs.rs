@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use permfs_tools::{info, man, panic, quiesce};
+use permfs_tools::{doctor, info, man, panic, quiesce};
 
 /// Exit status of a failure, as clap's own for wrong usage.
 const FAILED: u8 = 2;
@@ -20,6 +20,7 @@ struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Doctor(doctor::DoctorArgs),
     Info(info::InfoArgs),
     Panic(panic::PanicArgs),
     Quiesce(quiesce::QuiesceArgs),
@@ -29,6 +30,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
+        Command::Doctor(args) => doctor::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Panic(args) => panic::run(&args),
         Command::Quiesce(args) => quiesce::run(&args),
