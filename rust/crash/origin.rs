@@ -86,10 +86,8 @@ pub fn origin() -> Option<Origin> {
     // SAFETY: It writes so many addresses at most. This stack stays as it is while it is walked.
     let depth = unsafe { bindings::stack_trace_save(trace.as_mut_ptr(), DEPTH as u32, 0) };
     let trace = trace.get(..depth as usize).unwrap_or(&[]);
-    let chosen = choose(trace, |&address| {
-        Kind::of(symbol(address as usize, true).bytes())
-    })?;
-    let address = *trace.get(chosen.index)? as usize;
+    let chosen = choose(trace, |&address| Kind::of(symbol(address, true).bytes()))?;
+    let address = *trace.get(chosen.index)?;
     Some(Origin {
         address,
         faulted: chosen.faulted,
@@ -101,11 +99,6 @@ pub fn origin() -> Option<Origin> {
 fn symbol(address: usize, return_address: bool) -> Text {
     // SAFETY: Writes no byte behind the length that is passed. The address is looked up, and not followed.
     Text::new(|buf| unsafe {
-        bindings::crash_helper_symbol(
-            buf.as_mut_ptr().cast(),
-            buf.len(),
-            address as _,
-            return_address,
-        )
+        bindings::crash_helper_symbol(buf.as_mut_ptr().cast(), buf.len(), address, return_address)
     })
 }

@@ -32,7 +32,7 @@ impl Kind {
     /// Of an entry's name, as backtraces have it.
     pub(crate) fn of(name: &[u8]) -> Self {
         let function = function(name);
-        if PANIC.iter().any(|&panic| panic == function) {
+        if PANIC.contains(&function) {
             Self::Panic
         } else if function == OOPS_END {
             Self::OopsEnd

@@ -90,6 +90,16 @@ impl PanicMachine for &Machine {
     fn task(&self, _: &mut [u8; TASK_LEN]) -> i32 {
         1
     }
+    fn host(&self, _: Host) -> Text {
+        [b'h'; TEXT_LEN]
+    }
+    fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            faulted: false,
+            address: 0,
+            symbol: [b's'; TEXT_LEN],
+        })
+    }
     fn panic_timeout(&self) -> i32 {
         -1
     }

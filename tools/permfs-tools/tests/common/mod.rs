@@ -61,12 +61,14 @@ pub fn line(id: u32, i: u32, rec: &str, rest: &str) -> String {
 /// A panic of one volume, as far as the record has it, and what its tail adds.
 pub fn lines() -> (String, String) {
     let record = [
-        ("begin", "wall=1795387569123456789 mono=62123456789 cpu=1 ctx=task strategy=kernel timeout=-1 vols=1 deadline=500 defer=0 pid=7 comm=\"bash\""),
+        ("begin", "wall=1795387569123456789 mono=62123456789 cpu=1 ctx=task strategy=kernel timeout=-1 vols=1 pid=7 comm=\"bash\""),
         ("msg", "text=\"sysrq triggered crash\""),
+        ("host", "defer=0 deadline=500 release=\"7.3.4\" machine=\"\" node=\"web7\""),
         ("vol", "slot=0 state=mounted inflight=3 run=42 dur=41 uuid=01234567000040008000000000000001 name=\"vda\""),
         ("alloc", "slot=0 shards=64 pressure=5 free=1000 reserved=2 failed=1 dfree=0 events=9 torn=0"),
         ("event", "slot=0 seq=8 t=61000000000 kind=alloc-failed cpu=0 shard=12 arg=256"),
         ("event", "slot=0 seq=7 t=60000000000 kind=pressure cpu=1 shard=12 arg=9"),
+        ("origin", "of=call ip=ffffffff81234567 at=\"sysrq_handle_crash+0x16/0x20\""),
         ("drain", "slot=0 drained=1 inflight=0 flush=pending lost=0 way=virtio-poll us=1250 end=done"),
     ];
     let tail = [
@@ -76,7 +78,7 @@ pub fn lines() -> (String, String) {
         ),
         (
             "end",
-            "vols=1 drained=1 inflight=0 flush=ok elapsed_ns=21000000 next=reboot lines=9",
+            "vols=1 drained=1 inflight=0 flush=ok elapsed_ns=21000000 next=reboot lines=11",
         ),
     ];
     let print = |from: u32, lines: &[(&str, &str)]| {
@@ -85,7 +87,7 @@ pub fn lines() -> (String, String) {
             .map(|(i, (rec, rest))| line(ID, i, rec, rest))
             .collect()
     };
-    (print(0, &record), print(7, &tail))
+    (print(0, &record), print(9, &tail))
 }
 
 /// Raw deflate, as fs/pstore/platform.c compresses.
