@@ -128,8 +128,9 @@ fuzz: ## libFuzzer on images, logs, trees, directories and panic lines (TARGET=,
 	@scripts/fuzz --seconds $(SECONDS) $(TARGET)
 
 .PHONY: panic-check
-panic-check: modules ## what the panic path can reach in permfs.ko
+panic-check: modules ## what the panic path can reach in permfs.ko, and behind it in the kernel
 	@scripts/panic-check permfs.ko
+	@scripts/panic-kernel permfs.ko
 
 .PHONY: panic-cost
 panic-cost: vm-ready ## what gate, counters and event ring cost a 4 KiB random write

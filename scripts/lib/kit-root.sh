@@ -62,6 +62,7 @@ host_checks() {
 		die "less than 8 GB free in $CACHE ($((free / 1024 / 1024)) GB); free some, or set PERMFS_CACHE elsewhere"
 	host_needs python3 python3
 	host_needs flock util-linux
+	host_needs objdump binutils
 }
 
 stage_root() {

@@ -26,16 +26,17 @@ class Section:
 class Symbol:
     """A symbol; `section` is None if it is another file's."""
 
-    def __init__(self, name, kind, section, value, size):
-        self.name, self.kind, self.section, self.value, self.size = name, kind, section, value, size
+    def __init__(self, name, info, section, value, size):
+        self.name, self.kind, self.section, self.value, self.size = name, info & 15, section, value, size
+        self.is_global = info >> 4 != 0
 
 
 class Elf:
     """One file. `relocations`: by section's name, rows of (offset, kind, symbol, addend)."""
 
-    def __init__(self, path):
+    def __init__(self, path, file=None):
         try:
-            with open(path, "rb") as f:
+            with file or open(path, "rb") as f:
                 self.raw = f.read()
         except OSError as e:
             raise Refused(f"{path}: {e.strerror}") from e
@@ -69,7 +70,7 @@ class Elf:
             for name, info, _, where, value, size in struct.iter_unpack("<IBBHQQ", table.data):
                 section = self.sections[where] if UNDEFINED < where < len(self.sections) else None
                 text = section.name if info & 15 == SECTION and section else self.text(strings, name)
-                symbols.append(Symbol(text, info & 15, section, value, size))
+                symbols.append(Symbol(text, info, section, value, size))
         return symbols
 
     def read_relocations(self):

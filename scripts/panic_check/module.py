@@ -64,14 +64,19 @@ class Module:
         funcs.append(self.functions[key])
 
 
+def readable(names):
+    """Symbols as a person reads them, without the crates' hashes, which change with every compiler."""
+    if not any(n.startswith("_R") for n in names) or shutil.which("c++filt") is None:
+        return names
+    run = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=False)
+    found = [re.sub(r"\[[0-9a-f]+\]", "", line) for line in run.stdout.splitlines()]
+    return found if len(found) == len(names) else names
+
+
 @functools.lru_cache(maxsize=None)
 def pretty(name):
-    """A symbol as a person reads it."""
-    if not name.startswith("_R") or shutil.which("c++filt") is None:
-        return name
-    run = subprocess.run(["c++filt", name], capture_output=True, text=True, check=False)
-    # Without the crates' hashes, which change with every compiler.
-    return re.sub(r"\[[0-9a-f]+\]", "", run.stdout.strip()) or name
+    """One symbol as a person reads it."""
+    return readable([name])[0]
 
 
 def load(path):
