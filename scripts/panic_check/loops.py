@@ -11,6 +11,7 @@ What is proved is a number of turns, not of instructions: of a loop in a loop, e
 import re
 
 from .flow import FULL, KEEPS_FLAGS, STRING, operands, register
+from .values import Values, halves, immediate, moved, named, width
 
 # More turns than this are nothing that a panic can wait for.
 MOST = 1 << 16
@@ -19,7 +20,6 @@ NEGATED.update({v: k for k, v in NEGATED.items()})
 SAME = {"z": "e", "nz": "ne", "c": "b", "nc": "ae", "nae": "b", "nb": "ae", "na": "be", "nbe": "a"}
 SAME.update({"nge": "l", "nl": "ge", "ng": "le", "nle": "g"})
 FLIPPED = {"e": "e", "ne": "ne", "b": "a", "a": "b", "ae": "be", "be": "ae", "l": "g", "g": "l", "le": "ge", "ge": "le"}
-MASK = (1 << 64) - 1
 
 
 def components(nodes, edges):
@@ -57,14 +57,6 @@ def components(nodes, edges):
                     if len(part) > 1 or node in edges(node):
                         found.append(part)
     return found
-
-
-def immediate(operand):
-    m = re.match(r"^\$(-?)0x([0-9a-f]+)$", operand)
-    if not m:
-        return None
-    value = int(m[2], 16) * (-1 if m[1] else 1)
-    return value - (1 << 64) if value >> 63 else value
 
 
 class Loops:
@@ -114,6 +106,16 @@ class Loops:
                     seen.add(t)
                     todo.append(t)
         return False
+
+    def behind(self, part, test, start):
+        """What comes after an instruction, up to the test; nothing does after the test itself."""
+        seen, todo = set(), [] if start == test else [start]
+        while todo:
+            for t in self.flow.next[todo.pop()]:
+                if t in part and t not in seen:
+                    seen.add(t)
+                    todo += [t] if t != test else []
+        return seen
 
     def bound(self, part):
         """A test in the loop that ends it, and after how many turns; or None."""
@@ -193,18 +195,22 @@ class Loops:
         writers = [n for n in part if name in self.flow.changes[n]]
         if not writers or self.circles(part, set(writers), test):
             return None
-        if all(re.match(r"^shr[lq]?$", self.flow.insns[n].op) and (immediate(operands(self.flow.insns[n].args)[0]) or 1) > 0
-               and register(operands(self.flow.insns[n].args)[-1]) == name for n in writers):
+        if all(halves(self.flow.insns[n], name) for n in writers):
             return 64 if condition == "ne" and limit == "$0x0" else None
         steps = [self.step(n, name) for n in writers]
         if None in steps or not (all(s > 0 for s in steps) or all(s < 0 for s in steps)):
             return None
-        tight = not any(n != test and self.circles(part, {test}, n) for n in writers)
-        return self.turns(part, test, name, writers, min(steps, key=abs), max(steps, key=abs), limit, condition, size, tight)
+        behind = [self.behind(part, test, n) for n in writers]
+        if any(n in seen for n, seen in zip(writers, behind)):
+            return None
+        # More than one of them on the way from test to test: as far as all of them together.
+        alone = not any(n in seen for n in writers for seen in behind)
+        most = max(steps, key=abs) if alone else sum(steps)
+        return self.turns(part, test, name, writers, min(steps, key=abs), most, limit, condition, size)
 
     def through(self, part, test, op, name, limit, condition, size):
         """The counter goes from register to register on its way around: lea 1(%rax),%rcx; ... mov %rcx,%rax."""
-        chain, total, at, register_ = [], 0, test, name
+        chain, steps, at, register_ = [], [], test, name
         if op not in ("cmp", "test"):
             return None
         while True:
@@ -224,51 +230,48 @@ class Loops:
             if source is None:
                 return None
             chain.append(d)
-            total += source[1]
+            steps.append(source[1])
             at, register_ = d, source[0]
-        steps = [moved(self.flow.insns[d])[1] if moved(self.flow.insns[d]) else 1 for d in chain]
-        if total == 0 or any(s * total < 0 for s in steps) or any(self.circles(part, {d}, test) for d in chain):
+        # One step on each way around, or it is not told by where the counter begins what the test gets to see.
+        if len([s for s in steps if s]) != 1 or any(self.circles(part, {d}, test) for d in chain):
             return None
-        tight = not any(self.circles(part, {test}, d) for d in chain)
-        return self.turns(part, test, name, chain, total, total, limit, condition, size, tight)
+        if any(d in self.behind(part, test, d) for d in chain):
+            return None
+        return self.turns(part, test, name, chain, sum(steps), sum(steps), limit, condition, size)
 
-    def turns(self, part, test, name, writers, least, most, limit, condition, size, tight):
+    def turns(self, part, test, name, writers, least, most, limit, condition, size):
         limits = self.limits(part, test, limit, size)
         if not limits:
             return None
-        whole = 1 << size
-        if least > 0 and condition in ("b", "be") and all(v[0] is None and 0 <= v[1] and v[1] + most < whole for v in limits):
+        narrow = min(width(operands(self.flow.insns[n].args)[-1]) for n in writers)
+        signed = condition in ("l", "le", "g", "ge") and size <= narrow
+        # What is written to half of a register is there without a sign: then all that is compared must be.
+        values = Values(min(size, narrow), signed, size <= narrow)
+        if least > 0 and condition in ("b", "be") and all(v[0] is None and values.has(v) and values.has((None, v[1] + most)) for v in limits):
             return max(v[1] for v in limits) // least + 2
         starts = self.starts(part, test, name, writers)
         if not starts:
             return None
         worst = 0
-        for base, start in starts:
-            for other, goal in limits:
-                if base != other:
-                    return None
+        towards = ("ne", "b", "be", "l", "le") if least > 0 else ("ne", "a", "ae", "g", "ge")
+        for base, start in map(values.taken, starts):
+            for other, goal in map(values.taken, limits):
                 away = (goal - start) * (1 if least > 0 else -1)
-                towards = ("ne", "b", "be", "l", "le") if least > 0 else ("ne", "a", "ae", "g", "ge")
-                if condition not in towards or away < 0 or away >= 1 << (size - 1):
+                if base != other or condition not in towards or away < 0 or away >= 1 << 62:
                     return None
-                if base is None and condition != "ne" and not self.stays_in_range(condition, goal, most, size):
+                if condition == "ne" and (least != most or away % abs(least) or away == 0):
                     return None
-                if condition == "ne" and (least != most or away % abs(least) or away == 0 or not tight):
+                # Neither the first step, which may come before the test, nor the last one goes around the end of the numbers.
+                last = goal + {"ne": -least, "b": -1, "l": -1, "a": 1, "g": 1}.get(condition, 0) + most
+                if not all(values.has((base, v)) for v in (start, start + most, goal, last)):
                     return None
                 worst = max(worst, away // abs(least) + 2)
         return worst
 
-    @staticmethod
-    def stays_in_range(condition, goal, step, size):
-        """Whether the last step does not go around the end of the register's numbers."""
-        last = goal + {"b": -1, "l": -1, "a": 1, "g": 1}.get(condition, 0) + step
-        least = 0 if condition in ("b", "be", "a", "ae") else -(1 << (size - 1))
-        return least <= last < least + (1 << size)
-
     def limits(self, part, test, limit, size):
         value = immediate(limit)
         if value is not None:
-            return {(None, value & ((1 << size) - 1) if value >= 0 else value)}
+            return {(None, value)}
         if limit.startswith("$"):
             return named(self.flow.insns[test], 0)
         name = register(limit)
@@ -337,34 +340,3 @@ class Loops:
         if values is None or (short and any(base is not None for base, _ in values)):
             return None
         return {(base, offset + source[1]) for base, offset in values}
-
-
-def named(insn, offset):
-    """The one thing that an instruction names."""
-    if len(insn.refs) != 1 or insn.refs[0][0] is not None:
-        return None
-    _, section, at = insn.refs[0]
-    return {(("section", section), at + offset)}
-
-
-def moved(insn):
-    """(register, addition) if the instruction sets a register to another one plus a number."""
-    parts = operands(insn.args)
-    if len(parts) != 2 or register(parts[1]) is None or width(parts[1]) < 32:
-        return None
-    if re.match(r"^mov[lq]?$", insn.op) and register(parts[0]) and width(parts[0]) == width(parts[1]):
-        return register(parts[0]), 0
-    m = re.match(r"^(-?)(?:0x([0-9a-f]+))?\((%\w+)\)$", parts[0])
-    if insn.op.startswith("lea") and m and register(m[3]) and m[3] != "%rip" and not insn.refs:
-        return register(m[3]), int(m[2] or "0", 16) * (-1 if m[1] else 1)
-    return None
-
-
-def width(operand):
-    """Bits of the register that an operand is."""
-    name = operand[1:]
-    if name not in FULL:
-        return 64
-    if re.match(r"^r\d+[dwb]$", name):
-        return {"d": 32, "w": 16, "b": 8}[name[-1]]
-    return 64 if name.startswith("r") else 32 if name.startswith("e") else 8 if name[-1] in "lh" else 16
