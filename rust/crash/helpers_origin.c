@@ -20,8 +20,8 @@ static size_t copy_text(char *buf, size_t len, const char *text, size_t max)
 }
 
 /*
- * No uts_sem: it may be held for ever. A torn name is better than none. By pointer: on the arrays, UBSAN
- * would put a report into the panic path.
+ * No uts_sem: it may be held for ever. A torn name is better than none. By pointer: on the arrays,
+ * UBSAN would put a report into the panic path.
  */
 size_t crash_helper_kernel_release(char *buf, size_t len)
 {
