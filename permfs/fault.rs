@@ -12,6 +12,8 @@ use kernel::{
     sync::atomic::{Atomic, Full, Relaxed},
     uaccess::UserSliceReader,
 };
+#[cfg(permfs_panic)]
+use permfs_core::panic::Stage;
 
 pub(crate) mod stall;
 
@@ -31,7 +33,7 @@ pub(crate) enum Point {
     Unmount,
     /// The module goes: no volume is mounted.
     Unload,
-    /// In the panic handler, for a panic within the panic.
+    /// In the panic handler, for a panic or an oops within the panic; with the stage.
     Notifier,
 }
 
@@ -49,6 +51,9 @@ impl Point {
 
 /// In [`ARMED`], with a point's number: oops, do not panic.
 const OOPS: u32 = 1 << 8;
+/// Above which [`ARMED`] has the stage of [`Point::Notifier`].
+#[cfg(permfs_panic)]
+const STAGE_SHIFT: u32 = 16;
 
 /// The point that is armed, 0: none.
 static ARMED: Atomic<u32> = Atomic::<u32>::new(0);
@@ -62,14 +67,24 @@ pub(crate) fn at(point: Point) {
     }
 }
 
-/// [`at`] for [`Point::Notifier`]: it panics only, without the machinery of Rust's panics.
+/// [`at`] for [`Point::Notifier`], the handler being in `stage`: it oopses by a page fault, without the
+/// machinery of Rust's panics.
 #[cfg(permfs_panic)]
 #[inline]
-pub(crate) fn in_notifier() {
-    let armed = Point::Notifier as u32;
-    if ARMED.load(Relaxed) == armed && disarm(armed) {
+pub(crate) fn in_handler(stage: Stage) {
+    let armed = ARMED.load(Relaxed);
+    if armed & !OOPS == notifier(stage) && disarm(armed) {
+        if armed & OOPS != 0 {
+            crash::context::fault();
+        }
         crash::context::trigger(MESSAGE);
     }
+}
+
+/// What is in [`ARMED`] for the handler's `stage`.
+#[cfg(permfs_panic)]
+const fn notifier(stage: Stage) -> u32 {
+    Point::Notifier as u32 | stage.as_u32() << STAGE_SHIFT
 }
 
 const MESSAGE: &CStr = c"permfs: panic_at";
@@ -107,18 +122,56 @@ fn text<'a>(reader: &mut UserSliceReader, buf: &'a mut [u8; TEXT_MAX]) -> Result
     Ok(core::str::from_utf8(text).map_err(|_| EINVAL)?.trim())
 }
 
+/// What is in [`ARMED`] for `notifier:STAGE`; without a stage it is where the handler says what is known.
+#[cfg(permfs_panic)]
+fn in_stage(name: &str) -> Option<u32> {
+    let stage = match name.strip_prefix("notifier:") {
+        Some(stage) => Stage::by_name(stage)?,
+        None if name == "notifier" => Stage::Known,
+        None => return None,
+    };
+    Some(notifier(stage))
+}
+
+/// There is no handler.
+#[cfg(not(permfs_panic))]
+fn in_stage(_name: &str) -> Option<u32> {
+    None
+}
+
+/// The stage of what is in [`ARMED`], behind a colon, if that is [`Point::Notifier`].
+fn stage_of(armed: u32) -> (&'static str, &'static str) {
+    #[cfg(permfs_panic)]
+    {
+        if armed & (OOPS - 1) == Point::Notifier as u32 {
+            return (":", Stage::from_u32(armed >> STAGE_SHIFT).name());
+        }
+    }
+    let _ = armed;
+    ("", "")
+}
+
+/// What is in [`ARMED`] for the point called `name`.
+fn point(name: &str) -> Option<u32> {
+    let is = |(point, n): &&(Point, &str)| *n == name && *point != Point::Notifier;
+    let other = Point::ALL.iter().find(is);
+    in_stage(name).or(other.map(|(point, _)| *point as u32))
+}
+
 /// What is behind the file `panic_at`.
 pub(crate) struct PanicAt;
 
 impl Writer for PanicAt {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let armed = ARMED.load(Relaxed);
-        let is = |(point, _): &&(Point, &str)| *point as u32 == armed & !OOPS;
-        match Point::ALL.iter().find(is) {
-            None => writeln!(f, "off"),
-            Some((_, name)) if armed & OOPS == 0 => writeln!(f, "{name}"),
-            Some((_, name)) => writeln!(f, "{name} oops"),
-        }
+        let number = armed & (OOPS - 1);
+        let is = |(point, _): &&(Point, &str)| *point as u32 == number;
+        let Some((_, name)) = Point::ALL.iter().find(is) else {
+            return writeln!(f, "off");
+        };
+        let (colon, stage) = stage_of(armed);
+        let how = if armed & OOPS == 0 { "" } else { " oops" };
+        writeln!(f, "{name}{colon}{stage}{how}")
     }
 }
 
@@ -135,12 +188,7 @@ impl Reader for PanicAt {
         let armed = if text == "off" {
             0
         } else {
-            let point = Point::ALL.iter().find(|(_, n)| *n == name).ok_or(EINVAL)?;
-            // The handler runs in a panic: there is no way but another one.
-            if point.0 == Point::Notifier && oops != 0 {
-                return Err(EINVAL);
-            }
-            point.0 as u32 | oops
+            point(name).ok_or(EINVAL)? | oops
         };
         ARMED.store(armed, Relaxed);
         Ok(())

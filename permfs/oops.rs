@@ -19,6 +19,11 @@ impl DieNotifier for Containment {
         if event.kind != Die::OOPS {
             return;
         }
+        if event.is_within_panic() {
+            // The handler's own fault, or somebody else's in the panic: no volume is to be saved for later.
+            event.resume_panic();
+            return;
+        }
         let (mut held, mut owned) = (0, false);
         for lock in event.locks().filter(|lock| lock.is_owned()) {
             lock.poison();

@@ -11,7 +11,7 @@ use crash::{
     printk::{self, Level},
 };
 use permfs_core::panic::{
-    After, Context, Host, Origin, PanicHalt, PanicLogger, PanicMachine, PanicReboot, Text,
+    After, Context, Host, Origin, PanicHalt, PanicLogger, PanicMachine, PanicReboot, Stage, Text,
     TASK_LEN, TEXT_LEN,
 };
 use vfs::time;
@@ -104,9 +104,11 @@ impl PanicMachine for Kernel {
     }
 
     fn panic_timeout(&self) -> i32 {
-        // The handler asks for this in stage `known`, before the first line.
-        fault::in_notifier();
         context::timeout()
+    }
+
+    fn reached(&self, stage: Stage) {
+        fault::in_handler(stage);
     }
 
     fn relax(&self) {

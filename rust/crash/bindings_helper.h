@@ -4,12 +4,14 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kdebug.h>
 #include <linux/kexec.h>
 #include <linux/kmsg_dump.h>
+#include <linux/nmi.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
 #include <linux/pci.h>
@@ -63,6 +65,8 @@ void crash_helper_current_comm(char *buf, size_t len);
 bool crash_helper_kexec_crash_loaded(void);
 unsigned int crash_helper_cpus_online(void);
 void crash_helper_cpu_relax(void);
+void crash_helper_delay_tenth_second(void);
+void crash_helper_fault(void);
 
 /* helpers_origin.c */
 size_t crash_helper_kernel_release(char *buf, size_t len);

@@ -69,6 +69,14 @@ pub fn trigger(message: &CStr) -> ! {
     }
 }
 
+/// Dies of a page fault, for those who were told to: the kernel oopses. Context: any, NMI included.
+#[inline]
+pub fn fault() -> ! {
+    // SAFETY: It stores where nothing is mapped, which the kernel meets as an oops of whoever did it.
+    unsafe { bindings::crash_helper_fault() };
+    trigger(c"a page fault was survived")
+}
+
 /// `panic_timeout`: seconds from a panic to the reboot; 0 halts, negative reboots at once. Context:
 /// any, NMI included.
 #[inline]

@@ -56,3 +56,18 @@ void crash_helper_cpu_relax(void)
 {
 	cpu_relax();
 }
+
+/* As panic() waits for its reboot: nothing is asked but how long a turn of a loop takes. */
+void crash_helper_delay_tenth_second(void)
+{
+	touch_nmi_watchdog();
+	mdelay(100);
+}
+
+/* A page fault that nobody expects: nothing is ever mapped where error pointers point. */
+void crash_helper_fault(void)
+{
+	int *nowhere = ERR_PTR(-8);
+
+	WRITE_ONCE(*nowhere, 0);
+}

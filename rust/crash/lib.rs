@@ -59,6 +59,7 @@ pub mod poison;
 pub mod printk;
 pub mod pstore;
 pub mod reboot;
+mod refault;
 mod stopped;
 
 pub use self::stopped::Stopped;

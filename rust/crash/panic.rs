@@ -6,7 +6,7 @@
 
 // Everything here is generic or `#[inline]`: a module that does not use it has nothing of it.
 
-use crate::{bindings, message, Stopped};
+use crate::{bindings, message, refault, Stopped};
 use core::mem::offset_of;
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
@@ -21,6 +21,9 @@ pub trait Notifier: Send + Sync + 'static {
     ///
     /// From now on [`vfs::stopped`] is set: completions of that crate's I/O tell their observers and do
     /// nothing else.
+    ///
+    /// It is called again if somebody faults while the kernel panics and a [`Die`](crate::die::Die) has the
+    /// panic resumed.
     fn notify(&self, stopped: Stopped<'_>, message: &[u8]);
 }
 
@@ -86,7 +89,11 @@ impl<N: Notifier> Registration<N> {
         // SAFETY: `panic()` passes its own static buffer, which has a NUL.
         let message = unsafe { message::bytes(data.cast()) };
         this.notifier.notify(stopped, message);
-        bindings::NOTIFY_DONE as c_int
+        if refault::leaves_out_others() {
+            bindings::NOTIFY_STOP as c_int
+        } else {
+            bindings::NOTIFY_DONE as c_int
+        }
     }
 }
 

@@ -24,7 +24,7 @@ vm_panic 'permfs: panic_at' "${erst[@]}" --disk "$one" -- "$ready"'
 	echo kept >/mnt/a/kept; sync
 	echo "submit" >$at
 	[ "$(cat $at)" = submit ]
-	for wrong in nowhere "submit soon" "notifier oops" ""; do ! echo "$wrong" >$at || exit 9; done 2>/dev/null
+	for wrong in nowhere "submit soon" "notifier:nowhere" ""; do ! echo "$wrong" >$at || exit 9; done 2>/dev/null
 	echo off >$at; sync
 	echo submit >$at
 	echo more >/mnt/a/more; sync

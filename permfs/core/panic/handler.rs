@@ -135,7 +135,11 @@ where
         let cpu = self.machine.cpu();
         match self.report.enter(cpu) {
             Entry::First => self.handle(cpu, message),
-            Entry::Nested(stage) => self.tell_nested(stage, cpu),
+            Entry::Nested(stage) => {
+                self.tell_nested(stage, cpu);
+                // The strategy stands, and the breaker's word, if that was given.
+                self.stop();
+            }
             Entry::Again => {}
         }
     }
@@ -151,16 +155,16 @@ where
     }
 
     fn handle(&self, cpu: u32, message: &[u8]) {
-        self.report.reach(Stage::Gate);
+        self.reach(Stage::Gate);
         self.identify(cpu);
         PanicQuiesce::panic_freeze(self.report.volumes());
 
-        self.report.reach(Stage::Known);
+        self.reach(Stage::Known);
         self.tell_known(cpu, message);
         self.tell_origin();
         if self.defers() {
             self.tell_deferred();
-            self.report.reach(Stage::Deferred);
+            self.reach(Stage::Deferred);
         } else {
             self.finish(self.report.start_ns());
         }
@@ -181,16 +185,16 @@ where
         let mut deadline = Deadline::new(start, limit);
         self.report.set_deadline_ns(deadline.end_ns());
 
-        self.report.reach(Stage::Drain);
+        self.reach(Stage::Drain);
         let mut result = self.drain(&mut deadline);
 
-        self.report.reach(Stage::Lane);
+        self.reach(Stage::Lane);
         let stamp = self.stamp(RecordKind::Breadcrumbs, PstoreMeta::default());
         let lanes = self.lanes();
         lanes.begin();
         lanes.run_or_give_up(&stamp, &mut deadline, FOR_RECORDS);
 
-        self.report.reach(Stage::Outcome);
+        self.reach(Stage::Outcome);
         result.flush_issued = self.tell_lanes();
         // The clock may step back; it is not to be told as five hundred years then.
         let end = self.machine.now_ns();
@@ -206,9 +210,15 @@ where
             lanes.run(&stamp, &mut deadline, FOR_ALL);
         }
 
-        self.report.reach(Stage::Stop);
+        self.reach(Stage::Stop);
         self.stop();
-        self.report.reach(Stage::Done);
+        self.reach(Stage::Done);
+    }
+
+    /// Begins with `stage`, which is stored before anything of it is done.
+    fn reach(&self, stage: Stage) {
+        self.report.reach(stage);
+        self.machine.reached(stage);
     }
 
     fn lanes(&self) -> Lanes<'_, D, M> {

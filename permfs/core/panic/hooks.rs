@@ -4,6 +4,8 @@
 //!
 //! Every method but `chosen` is called inside the notifier, under the laws of [`super`].
 
+use super::Stage;
+
 /// Bytes of a task's name.
 pub const TASK_LEN: usize = 16;
 
@@ -113,4 +115,7 @@ pub trait PanicMachine {
     fn panic_timeout(&self) -> i32;
     /// One turn of a wait that does not end.
     fn relax(&self);
+    /// The handler begins with `stage`, and has stored that. For those who test what becomes of a handler
+    /// that dies there.
+    fn reached(&self, _stage: Stage) {}
 }

@@ -58,7 +58,8 @@ impl Stage {
         }
     }
 
-    const fn from_u32(n: u32) -> Self {
+    /// The stage with this number.
+    pub const fn from_u32(n: u32) -> Self {
         match n {
             0 => Stage::Idle,
             1 => Stage::Gate,
@@ -71,6 +72,17 @@ impl Stage {
             9 => Stage::Log,
             _ => Stage::Done,
         }
+    }
+
+    /// The stage that is printed as `name`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let mut all = (0..=u8::MAX.into()).map(Self::from_u32);
+        all.find(|stage| stage.name() == name)
+    }
+
+    /// Whether the handler itself is at work, and not others around it.
+    const fn is_ours(self) -> bool {
+        !matches!(self, Stage::Deferred | Stage::Done)
     }
 
     /// Name as printed in panic lines.
@@ -208,8 +220,9 @@ impl PanicReport {
             Ok(_) => Entry::First,
             Err(owner) => {
                 let before = self.reentries.fetch_add(1u32, Relaxed);
-                // One line about a nested panic, and none when printing that line panics too.
-                if owner == me && before == 0 && self.stage() != Stage::Done {
+                // One line about a nested panic, and none when printing that line panics too, nor for what died
+                // of somebody else's.
+                if owner == me && before == 0 && self.stage().is_ours() {
                     Entry::Nested(self.stage())
                 } else {
                     Entry::Again

@@ -25,6 +25,9 @@
  *
  * return:NAME		in the task that next returns from the function NAME
  *
+ * notifier:PRIORITY	as process, with a panic notifier of that priority which faults
+ *			each time that it is called
+ *
  * quiesce:DISK		does not panic: quiesces the request queue of /dev/DISK for good, as a
  *			driver does that is recovering from an error
  */
@@ -38,6 +41,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
+#include <linux/panic_notifier.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
@@ -214,6 +218,24 @@ static int panic_at_return(const char *value)
 	return register_kretprobe(&returns);
 }
 
+static int fault(struct notifier_block *unused, unsigned long action, void *message)
+{
+	int *nowhere = ERR_PTR(-8);
+
+	pr_emerg("the notifier faults\n");
+	return READ_ONCE(*nowhere);
+}
+
+static struct notifier_block faults = { .notifier_call = fault };
+
+static int panic_with_notifier(const char *value)
+{
+	if (sscanf(value, "notifier:%d", &faults.priority) != 1)
+		return -EINVAL;
+	atomic_notifier_chain_register(&panic_notifier_list, &faults);
+	panic("panicker: notifier");
+}
+
 static int leave_quiesced(const char *value)
 {
 	struct file *file;
@@ -258,6 +280,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return register_kprobe(&stop);
 	if (strstarts(value, "return:"))
 		return panic_at_return(value);
+	if (strstarts(value, "notifier:"))
+		return panic_with_notifier(value);
 	if (strstarts(value, "quiesce:"))
 		return leave_quiesced(value);
 	return panic_in_irq(value);

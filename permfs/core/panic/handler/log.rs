@@ -42,7 +42,7 @@ where
         if !at_rest || !self.report.is_owner(self.machine.cpu()) {
             return Err(EBUSY);
         }
-        self.report.reach(Stage::Log);
+        self.reach(Stage::Log);
         let now = self.machine.now_ns();
         let end = self.report.log_deadline_ns(now, RESERVE_NS);
         let outcome = self.write_to_first(meta, data, &mut Deadline::until(now, end));

@@ -47,6 +47,23 @@ fn the_rest_can_wait_for_another_backend() {
 }
 
 #[test]
+fn another_backend_that_dies_does_not_cost_the_rest() {
+    let mut world = World::new();
+    let disk = Disk::new(4, 8);
+    let _guard = world.mount_with("vda", disk.clone());
+    let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
+    hooks.defer(true);
+    hooks.notify(b"boom");
+    // The oops of the other backend's write begins the panic again: its notifiers, then its dumpers.
+    hooks.notify(b"an oops within the panic");
+    assert_eq!(world.report.stage(), Stage::Deferred);
+    hooks.finish_deferred();
+    let records = world.records();
+    assert!(of(&records, "nested").is_empty());
+    assert_eq!(end(&records).get("flush"), "ok");
+}
+
+#[test]
 fn without_a_lane_nothing_is_left_for_later() {
     let world = World::new();
     let _guard = world.mount("vda");

@@ -283,6 +283,45 @@ fn a_panic_in_the_handler_is_told_once_with_its_stage() {
 }
 
 #[test]
+fn a_handler_that_died_still_follows_the_strategy() {
+    for (strategy, stage) in [
+        (PanicStrategy::Halt, Stage::Known),
+        (PanicStrategy::Reboot, Stage::Outcome),
+    ] {
+        let mut world = World::new();
+        world.halt.after = After::Deferred;
+        world.reboot.after = After::Deferred;
+        let hooks = world.hooks(strategy).expect("installed once");
+        world.machine.fails_in.set(Some(stage));
+        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+        assert!(gone.is_err());
+        hooks.notify(b"nested");
+        let (halts, reboots) = (world.halt.called.get(), world.reboot.called.get());
+        let is_halt = strategy == PanicStrategy::Halt;
+        assert_eq!((halts, reboots), (is_halt.into(), (!is_halt).into()));
+    }
+}
+
+#[test]
+fn what_dies_around_the_handler_is_not_told_as_its_own() {
+    let world = World::new();
+    let hooks = world.hooks(PanicStrategy::Kernel).expect("installed once");
+    hooks.notify(b"x");
+    let told = world.records().len();
+    hooks.notify(b"another notifier");
+    assert_eq!(world.records().len(), told);
+}
+
+#[test]
+fn stages_are_found_by_the_names_that_are_printed() {
+    for n in 0..16 {
+        let stage = Stage::from_u32(n);
+        assert_eq!(Stage::by_name(stage.name()), Some(stage));
+    }
+    assert_eq!(Stage::by_name("nowhere"), None);
+}
+
+#[test]
 fn panics_in_the_handler_of_different_boots_have_ids_of_their_own() {
     // The clock itself fails, and the handler after it has read the clock.
     let ids: Vec<_> = [Stage::Gate, Stage::Known, Stage::Gate, Stage::Known]
