@@ -48,6 +48,13 @@ enum crash_scsi_state {
 	CRASH_SCSI_NO_BUDGET,
 };
 
+/* Which of the other CPUs were stopped where an irq-safe lock may be held. */
+enum crash_other_cpus {
+	CRASH_OTHERS_HOLD_NONE,
+	CRASH_OTHERS_NMI,
+	CRASH_OTHERS_REDIRECTED,
+};
+
 /* What a command has come to: it is to be sent again if the device had to tell something else. */
 enum crash_scsi_outcome {
 	CRASH_SCSI_DONE,
@@ -63,7 +70,7 @@ unsigned int crash_helper_cpu(void);
 int crash_helper_current_pid(void);
 void crash_helper_current_comm(char *buf, size_t len);
 bool crash_helper_kexec_crash_loaded(void);
-unsigned int crash_helper_cpus_online(void);
+enum crash_other_cpus crash_helper_other_cpus(void);
 void crash_helper_cpu_relax(void);
 void crash_helper_delay_tenth_second(void);
 void crash_helper_fault(void);

@@ -16,9 +16,9 @@
 //!
 //! Other CPUs were stopped wherever they were. On x86 they are asked by an ordinary interrupt
 //! first, so that they have left what runs with interrupts off: a lock that is *irq-safe* (always
-//! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. Where CPUs
-//! are stopped by NMI at once (`crash_kexec_post_notifiers`) all is as in an NMI. This CPU
-//! may hold any lock if the panic came out of code that does. From this come the classes:
+//! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. A CPU that
+//! was stopped by NMI, or has handed on its panic to this one, is asked whether it holds a lock, any; if so
+//! all is as in an NMI. This CPU may hold any lock if the panic came out of code that does. From this come the classes:
 //!
 //! | way | locks that submitting and collecting take | where it writes |
 //! | --- | --- | --- |

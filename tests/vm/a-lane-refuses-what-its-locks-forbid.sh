@@ -57,10 +57,20 @@ panics irq:ahci_single_level_irq_intr:sdb hardirq irq sdb=ahci:in-progress
 # NVMe handlers in threads are none that could be called; that of a disk of the other kind is in progress.
 more=(--append nvme.use_threaded_interrupts=1) linear=linear
 panics irq:vring_interrupt:vdc hardirq irq vdc=virtio-shared:in-progress nvme1n1=none:vectors nvme2n1=none:vectors
-# The other CPU was stopped by NMI, so that it may hold any lock.
-more=(--append crash_kexec_post_notifiers) linear=
-panics locked task locked vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop sdb=ahci:nmi-stop \
+# The other CPU was stopped by NMI, because it did not answer for a second or because all are, and holds a lock, any; or is seen to hold none.
+more=() linear=
+panics spin-locked task spin vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop sdb=ahci:nmi-stop \
 	nvme1n1=nvme-reap:nmi-stop
+panics spin task spin
+more=(--append crash_kexec_post_notifiers)
+panics spin-locked task spin vdb=virtio-poll:nmi-stop vdc=virtio-shared:nmi-stop sda=virtio-scsi:nmi-stop sdb=ahci:nmi-stop \
+	nvme1n1=nvme-reap:nmi-stop
+panics locked task locked
+# The panic was handed on by the CPU that met it, which has stopped by itself with its lock held, or with none.
+more=(--append panic_force_cpu=1)
+panics 0:locked hardirq locked vdb=virtio-poll:redirected vdc=virtio-shared:redirected sda=virtio-scsi:redirected sdb=ahci:redirected \
+	nvme1n1=nvme-reap:redirected
+panics 0:process hardirq process
 # All handlers are threads. NVMe and AHCI have none that could be called; nor can virtio's be asked whether one is in progress: any task that
 # holds a spinlock may be one, and any interrupt may have come into one.
 more=(--append threadirqs)

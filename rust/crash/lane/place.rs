@@ -17,9 +17,10 @@ const PANIC_DEPTH: i32 = 1 + cfg!(not(CONFIG_PREEMPT_RCU)) as i32;
 /// - a plain one: a task that submits, be it interrupted or not; or a softirq.
 pub(super) struct Place {
     /// Why every lock may be held, if so, as a word for panic lines: `nmi`, by what it came between;
-    /// `nmi-stop`, by a CPU that was stopped by an NMI. The kernel does that if
-    /// `crash_kexec_post_notifiers` is set, and those CPUs are still marked online, as CPUs are that
-    /// could not be stopped.
+    /// `nmi-stop`, by a CPU that was stopped by an NMI and counts as holding one, or could not be stopped. The
+    /// kernel does that with CPUs that do not answer for a second, and with all if
+    /// `crash_kexec_post_notifiers` is set. `redirected`, by the CPU that has handed the panic on to this
+    /// one (`panic_force_cpu`), and counts as holding one.
     pub(super) any_lock: Option<&'static str>,
     locked: bool,
     interrupt: bool,
@@ -30,8 +31,8 @@ pub(super) struct Place {
 impl Place {
     /// This one.
     pub(super) fn current(_: Stopped<'_>) -> Self {
-        // SAFETY: Each reads a word of this CPU or of the current task, which is there while it runs; or
-        // the number of CPUs that are online.
+        // SAFETY: Each reads a word of this CPU or of the current task, which is there while it runs; or such
+        // words of CPUs that have stopped.
         unsafe {
             // The idle task is never preempted: it has a depth of one of its own.
             let idle = i32::from(bindings::crash_helper_current_pid() == 0);
@@ -39,10 +40,12 @@ impl Place {
             let softirq = bindings::crash_helper_in_softirq();
             let any_lock = if bindings::crash_helper_in_nmi() {
                 Some("nmi")
-            } else if bindings::crash_helper_cpus_online() > 1 {
-                Some("nmi-stop")
             } else {
-                None
+                match bindings::crash_helper_other_cpus() {
+                    bindings::crash_other_cpus_CRASH_OTHERS_HOLD_NONE => None,
+                    bindings::crash_other_cpus_CRASH_OTHERS_REDIRECTED => Some("redirected"),
+                    _ => Some("nmi-stop"),
+                }
             };
             Self {
                 any_lock,

@@ -9,6 +9,7 @@
  * hardirq		in an hrtimer that expires in its interrupt
  * nmi			in the handler of an NMI that this CPU sends to itself
  * spin			in the task that writes, when all other CPUs spin with interrupts off
+ * spin-locked		the same, and each holds a spinlock
  * stopped:NAME		in an interrupt of another CPU, when a task called "stopped" has come to
  *			the function NAME, which is called with interrupts on
  *
@@ -142,12 +143,18 @@ static int send_nmi(void)
 }
 
 static atomic_t spinning;
+static bool spin_locks;
+static DEFINE_PER_CPU(spinlock_t, held_here);
 
 static void spin(void *unused)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
+	if (spin_locks) {
+		spin_lock_init(this_cpu_ptr(&held_here));
+		spin_lock(this_cpu_ptr(&held_here));
+	}
 	atomic_inc(&spinning);
 	for (;;)
 		cpu_relax();
@@ -274,7 +281,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 	}
 	if (sysfs_streq(value, "nmi"))
 		return send_nmi();
-	if (sysfs_streq(value, "spin"))
+	spin_locks = sysfs_streq(value, "spin-locked");
+	if (spin_locks || sysfs_streq(value, "spin"))
 		return spin_and_panic();
 	if (sscanf(value, "stopped:%31s", stops_at) == 1)
 		return register_kprobe(&stop);

@@ -1,11 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # usage: lane-classes.sh CONTEXT [linear]: mounts volumes on every kind of device that a panic lane knows, and on some that have
-# none, and panics in a CONTEXT of tests/matrix/panicker; irq:NAME:DISK is in the handler NAME for an interrupt of that disk. With
+# none, and panics in a CONTEXT of tests/matrix/panicker, with N: before it on CPU N; irq:NAME:DISK is in the handler NAME for an interrupt of that disk. With
 # `linear` the volume of sdb is on what device mapper makes of it.
 set -e
 exec 2>&1
 context=$1
+if [[ $context =~ ^([0-9]+):(.*) ]]; then
+	context=${BASH_REMATCH[2]}
+	taskset -pc "${BASH_REMATCH[1]}" $$ >/dev/null
+fi
 # pci DISK: the folder of the PCI function that it is on.
 pci() {
 	local folder
