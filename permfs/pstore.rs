@@ -17,8 +17,11 @@ use crash::{
     Stopped,
 };
 use kernel::{prelude::*, sync::Arc};
+use oopses::{Kept, Oopses};
 use permfs_core::panic::area::{Area, Found, Head, PstoreMeta, RecordKind, RecordState};
 use vfs::time::Timespec;
+
+mod oopses;
 
 /// Sequences have that many bits in a record's number; the volume's slot is above them.
 const SEQUENCE_BITS: u32 = 48;
@@ -44,6 +47,8 @@ vfs::global_mutex! {
 struct State {
     handler: Arc<Handler>,
     registration: Option<Pin<KBox<Registration<Lanes>>>>,
+    /// What an oops has left, until it is on a volume.
+    oopses: Option<Arc<Kept>>,
 }
 
 impl State {
@@ -56,7 +61,7 @@ impl State {
         if bytes == 0 {
             return;
         }
-        let lanes = Lanes(self.handler.clone());
+        let lanes = Lanes(self.handler.clone(), self.oopses(bytes));
         match KBox::pin_init(Registration::new(lanes, bytes), GFP_KERNEL) {
             Ok(registration) => {
                 self.registration = Some(registration);
@@ -67,6 +72,17 @@ impl State {
             }
             Err(e) => pr_warn!("no backend of pstore, so that no log of a panic is kept: {e:?}\n"),
         }
+    }
+
+    /// Room for what an oops leaves, in pieces of so many bytes; larger ones are refused if there was less room
+    /// at first.
+    fn oopses(&mut self, bytes: usize) -> Option<Arc<Kept>> {
+        if self.oopses.is_none() {
+            self.oopses = oopses::new(bytes)
+                .inspect_err(|e| pr_warn!("no log of an oops is kept: {e:?}\n"))
+                .ok();
+        }
+        self.oopses.clone()
     }
 }
 
@@ -81,6 +97,7 @@ impl Pstore {
             *BACKEND.lock() = Some(State {
                 handler,
                 registration: None,
+                oopses: None,
             });
         }
         Self(())
@@ -89,7 +106,9 @@ impl Pstore {
 
 impl Drop for Pstore {
     fn drop(&mut self) {
-        *BACKEND.lock() = None;
+        // Not under the lock, for which the work of `oopses` may wait.
+        let state = BACKEND.lock().take();
+        drop(state);
     }
 }
 
@@ -120,6 +139,10 @@ impl Membership {
         };
         MEMBERS.lock().push(member, GFP_KERNEL)?;
         state.renew();
+        if let Some(oopses) = &state.oopses {
+            // What no volume would take may fit here.
+            oopses.remind();
+        }
         Ok(Some(Self { number }))
     }
 }
@@ -140,8 +163,8 @@ impl Drop for Membership {
     }
 }
 
-/// The backend.
-struct Lanes(Arc<Handler>);
+/// The backend: for a panic, and for an oops that the machine survives.
+struct Lanes(Arc<Handler>, Option<Arc<Kept>>);
 
 /// Where an enumeration is.
 #[derive(Default)]
@@ -155,12 +178,10 @@ struct Cursor {
 #[vtable]
 impl Backend for Lanes {
     const NAME: &'static CStr = c"permfs";
-    const MAX_REASON: Reason = Reason::Panic;
+    const MAX_REASON: Reason = Reason::Oops;
     type Cursor = Cursor;
 
     fn write(&self, stopped: Option<Stopped<'_>>, header: &Header, data: &[u8]) -> Result<u64> {
-        // Nothing else is asked for.
-        let stopped = stopped.ok_or(EBUSY)?;
         let meta = PstoreMeta {
             kind: header.kind.number(),
             reason: header.reason,
@@ -171,8 +192,14 @@ impl Backend for Lanes {
             time_sec: header.time.sec.unsigned_abs(),
             time_nsec: header.time.nsec,
         };
-        // The number is for erasing what was just written, which nobody does in a panic.
-        self.0.write_log(stopped, &meta, data)
+        // The number is for erasing what was just written, which pstore does not do.
+        match (stopped, &self.1) {
+            (Some(stopped), _) => self.0.write_log(stopped, &meta, data),
+            (None, Some(oopses)) if header.reason == Reason::Oops as u32 => {
+                oopses.put(Oopses::tag(meta), data).map(|()| 0)
+            }
+            _ => Err(EBUSY),
+        }
     }
 
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Stored>> {

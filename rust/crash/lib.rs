@@ -6,6 +6,7 @@
 //! - Knowing where one is: [`context`]; and who panicked: [`origin`].
 //! - Saying something: [`printk`]; and keeping the kernel's log for the next boot: [`pstore`].
 //! - Writing to a disk although nothing of the block layer runs any more: [`lane`].
+//! - Putting something aside for when the machine lives on: [`stash`].
 //! - Not leaving a lock behind for ever with a task that dies: [`poison`].
 //!
 //! What is sound only once the machine has stopped takes a [`Stopped`] as proof, and what is sound
@@ -60,6 +61,7 @@ pub mod printk;
 pub mod pstore;
 pub mod reboot;
 mod refault;
+pub mod stash;
 mod stopped;
 
 pub use self::stopped::Stopped;

@@ -2,8 +2,8 @@
 
 //! The panic area of a volume: where its slots are, and what is in them.
 //!
-//! Records are written by the panic lane alone (`lane.rs`), by no lock and no journal. So this side
-//! believes little: a slot has a record only if its head is whole, and the record's data only if the guard
+//! Records are written by the panic lane (`lane.rs`) and, of an oops, by ordinary I/O (`store.rs`), by no lock and
+//! no journal. So this side believes little: a slot has a record only if its head is whole, and the record's data only if the guard
 //! behind it and its CRC are right too. Data that is not whole is handed out all the same, and called
 //! torn: panic lines carry a CRC each.
 
@@ -17,6 +17,7 @@ use crate::{
 use kernel::prelude::*;
 
 mod record;
+mod store;
 mod survey;
 
 pub use self::{

@@ -175,9 +175,18 @@ impl VolumeSlot {
         self.facts.area(self.uuid())
     }
 
-    /// The sequence that the next record gets, taken: each is given out once.
-    #[cfg(permfs_panic)]
-    pub(super) fn take_sequence(&self) -> u64 {
+    /// The area, if a record may be written there while the machine lives: the volume is mounted, a panic might
+    /// write there too, and no oops has failed it.
+    pub fn takes_records(&self) -> Option<Area> {
+        let writes = self.writes();
+        let fit = self.state() == SlotState::Mounted && !self.gate().is_closed();
+        let lane = self.lane().is_some() && !writes.starts_with(b"none:");
+        self.area()
+            .filter(|area| fit && lane && area.capacity() > 0)
+    }
+
+    /// The sequence that the next record gets, taken: each is given out once, to who writes in a panic or before.
+    pub fn take_sequence(&self) -> u64 {
         self.facts.take_sequence()
     }
 

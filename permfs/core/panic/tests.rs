@@ -15,3 +15,4 @@ mod mock;
 mod oops;
 mod shared;
 mod slots;
+mod stored;

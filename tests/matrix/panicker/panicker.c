@@ -29,6 +29,8 @@
  * notifier:PRIORITY	as process, with a panic notifier of that priority which faults
  *			each time that it is called
  *
+ * oops			does not panic: faults in the task that writes
+ *
  * quiesce:DISK		does not panic: quiesces the request queue of /dev/DISK for good, as a
  *			driver does that is recovering from an error
  */
@@ -264,6 +266,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 {
 	if (sysfs_streq(value, "process"))
 		panic("panicker: process");
+	if (sysfs_streq(value, "oops"))
+		return fault(NULL, 0, NULL);
 	if (sysfs_streq(value, "locked")) {
 		spin_lock(&held);
 		panic("panicker: locked");

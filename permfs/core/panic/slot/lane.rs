@@ -86,7 +86,6 @@ impl LaneFacts {
         self.writes.get()
     }
 
-    #[cfg(permfs_panic)]
     pub(super) fn take_sequence(&self) -> u64 {
         self.next_sequence.fetch_add(1u64, Relaxed)
     }
