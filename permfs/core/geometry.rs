@@ -18,7 +18,7 @@ use kernel::{fmt, prelude::*};
 mod super_block;
 
 pub use super_block::{
-    copies, find_backup, has_state, read_at, read_super, ro_compat_unknown, SuperError,
+    copies, find_backup, has_state, read_at, read_cut, read_super, ro_compat_unknown, SuperError,
 };
 
 /// Blocks that a new volume must have left for files and trees.

@@ -138,6 +138,19 @@ pub fn copies(shards: u64) -> impl Iterator<Item = u64> {
 
 /// Reads the copy of the super block at `at`.
 pub fn read_at<D: BlockDevice>(dev: &D, at: u64) -> Result<(SuperBlock, Geometry), SuperError> {
+    let (sb, geometry) = read_cut(dev, at)?;
+    let device = dev.sectors() / SECTORS_PER_BLOCK;
+    if geometry.blocks > device {
+        return Err(SuperError::Truncated {
+            device,
+            volume: geometry.blocks,
+        });
+    }
+    Ok((sb, geometry))
+}
+
+/// [`read_at`] for what may be the beginning of a volume: nothing else of the volume need be there.
+pub fn read_cut<D: BlockDevice>(dev: &D, at: u64) -> Result<(SuperBlock, Geometry), SuperError> {
     let device = dev.sectors() / SECTORS_PER_BLOCK;
     if at >= device {
         return Err(SuperError::NotPermfs);
@@ -146,12 +159,6 @@ pub fn read_at<D: BlockDevice>(dev: &D, at: u64) -> Result<(SuperBlock, Geometry
     dev.read(at * SECTORS_PER_BLOCK, &mut image[..])?;
     let sb = parse(&image, at)?;
     let geometry = Geometry::of(&sb).map_err(SuperError::Geometry)?;
-    if geometry.blocks > device {
-        return Err(SuperError::Truncated {
-            device,
-            volume: geometry.blocks,
-        });
-    }
     Ok((sb, geometry))
 }
 

@@ -7,6 +7,7 @@
 
 mod archive;
 mod area;
+mod backtrace;
 mod calendar;
 mod html;
 mod human;

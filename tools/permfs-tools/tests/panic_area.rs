@@ -44,6 +44,7 @@ fn a_record_and_its_tail_are_one_whole_panic() {
     assert_eq!(area["records"][0]["flushed"], true);
     let shown = text(&[&volume.image], 0);
     for part in [
+        "data      what fsync and sync acknowledged is safe, and so is all that was on its way",
         "sysrq triggered crash",
         "deadline for their I/O 500 ms",
         "drained; cache flush left to the panic lane; by virtio-poll in 1.250 ms",
@@ -68,6 +69,26 @@ fn without_a_tail_nobody_says_that_the_record_was_flushed() {
     assert_eq!(report["panics"][0]["outcome"], json!(null));
     assert_eq!(report["areas"][0]["records"][0]["flushed"], false);
     assert!(text(&[&volume.image], 0).contains("flush not known to have completed"));
+}
+
+#[test]
+fn the_beginning_of_an_image_is_enough() {
+    let volume = Volume::new(16);
+    let (record, tail) = lines();
+    volume.breadcrumbs(1, &record);
+    volume.tail(1, &tail);
+    let whole = fs::read(&volume.image).expect("readable");
+    // Slot 1 has the record; what is behind slot 2's head is cut off, and not in the middle of a sector.
+    let end = (volume.area.head_block(2) + 1) as usize * 4096;
+    fs::write(&volume.image, &whole[..end]).expect("room");
+    let report = json(&[&volume.image], 0);
+    assert_eq!(report["panics"][0]["complete"], true);
+    let area = &report["areas"][0];
+    assert_eq!(
+        (&area["missing"], &area["damaged"], &area["whole"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
+    assert!(text(&[&volume.image], 0).contains("1 slot(s) behind the end of the image"));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn the_page_is_whole_and_tells_of_both_panics() {
         "sysrq triggered crash",
         "5 of 64 shards under pressure",
         "halted instead of rebooting",
-        "the handler itself panicked in stage drain",
+        "the handler itself died in stage drain",
         "record 3 in slot 3: kernel-log",
         "Panic <code>00000bad</code>",
         "Oops <code>0000dead</code>",

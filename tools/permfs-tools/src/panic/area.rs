@@ -10,7 +10,9 @@ use crate::{open, uuid};
 use anyhow::{anyhow, bail, Context, Result};
 use flate2::read::DeflateDecoder;
 use permfs_core::{
-    geometry::{self, Geometry, SuperError},
+    device::BlockDevice,
+    format::SECTORS_PER_BLOCK,
+    geometry::{self, SuperError},
     panic::area::{self, Area, Found, Head, Record, RecordKind, SlotState},
 };
 use permfs_hostdev::{FileBlockDevice, OpenMode};
@@ -45,6 +47,8 @@ pub(super) struct AreaReport {
     pub(super) erased: u32,
     /// Slots whose head is damaged: what was in them is not known.
     pub(super) damaged: u32,
+    /// Slots behind the end of an image that is cut off.
+    pub(super) missing: u32,
     /// Slots without this volume's signature: the panic path leaves them alone.
     pub(super) unsigned: u32,
     /// The records, oldest first.
@@ -59,6 +63,10 @@ impl AreaReport {
             (self.torn, "torn"),
             (self.erased, "erased"),
             (self.damaged, "slot(s) DAMAGED"),
+            (
+                self.missing,
+                "slot(s) behind the end of the image, which is CUT OFF",
+            ),
             (self.unsigned, "slot(s) without signature"),
         ] {
             if n > 0 {
@@ -133,13 +141,15 @@ pub(super) fn is_volume(path: &Path) -> bool {
 pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<()> {
     let dev = open(path, OpenMode::Read)?;
     let name = path.display().to_string();
-    let (block, area, g) = find(&dev).with_context(|| format!("cannot read {name}"))?;
-    let _ = g;
+    let (block, area) = find(&dev).with_context(|| format!("cannot read {name}"))?;
     let scan = area
         .scan(&dev)
         .map_err(|e| anyhow!("cannot read the panic area of {name}: {e:?}"))?;
     let count =
         |wanted: fn(&SlotState) -> bool| scan.states.iter().filter(|s| wanted(s)).count() as u32;
+    let blocks = dev.sectors() / SECTORS_PER_BLOCK;
+    let missing = (0..area.slots).filter(|&slot| area.head_block(slot) >= blocks);
+    let missing = missing.count() as u32;
     let mut report = AreaReport {
         device: name,
         uuid: uuid::format(&area.uuid),
@@ -150,7 +160,8 @@ pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<()> {
         whole: 0,
         torn: 0,
         erased: 0,
-        damaged: count(|s| matches!(s, SlotState::Damaged | SlotState::Unreadable)),
+        damaged: count(|s| matches!(s, SlotState::Damaged | SlotState::Unreadable)) - missing,
+        missing,
         unsigned: count(|s| *s == SlotState::Unsigned),
         records: Vec::new(),
     };
@@ -167,14 +178,14 @@ pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<()> {
     Ok(())
 }
 
-/// The area, by the super block or else by a backup: the block of that, and what it says.
-fn find(dev: &FileBlockDevice) -> Result<(u64, Area, Geometry)> {
-    let why = match geometry::read_super(dev) {
-        Ok((sb, g)) => return Ok((0, Area::of(&sb, &g), g)),
+/// The area, by the super block or else by a backup: the block of that, and where it is. Of an image that is cut off, too.
+fn find(dev: &FileBlockDevice) -> Result<(u64, Area)> {
+    let why = match geometry::read_cut(dev, 0) {
+        Ok((sb, g)) => return Ok((0, Area::of(&sb, &g))),
         Err(why) => why,
     };
     if let Some((block, sb, g)) = geometry::find_backup(dev) {
-        return Ok((block, Area::of(&sb, &g), g));
+        return Ok((block, Area::of(&sb, &g)));
     }
     match why {
         SuperError::NotPermfs => bail!("no PermFS super block, and no backup of one"),

@@ -90,6 +90,7 @@ fn one_panic(out: &mut String, report: &Report, p: &PanicRecord, open: bool) {
         .iter()
         .find(|o| p.oops.as_ref() == Some(&o.id));
     stages::section(out, p, oops);
+    backtrace(out, &p.backtrace);
     for volume in &p.volumes {
         one_volume(out, volume);
     }
@@ -121,6 +122,14 @@ fn one_oops(out: &mut String, o: &OopsRecord, open: bool) {
     lines(out, &text::oops_completeness(o), &o.raw_lines);
 }
 
+/// Where it died, as the kernel has printed it; nothing if that was not read.
+fn backtrace(out: &mut String, lines: &[String]) {
+    if !lines.is_empty() {
+        let lines: Vec<_> = lines.iter().map(esc).collect();
+        let _ = writeln!(out, "<h2>Backtrace</h2>\n<pre>{}</pre>", lines.join("\n"));
+    }
+}
+
 /// The lines themselves, which end the part.
 fn lines(out: &mut String, completeness: &str, lines: &[String]) {
     let _ = writeln!(
@@ -142,7 +151,7 @@ fn verdict(out: &mut String, p: &PanicRecord) {
         Some(false) => format!("{in_flight} I/O in flight"),
         None => "I/O: unknown".into(),
     };
-    let mut facts = vec![(drained, state)];
+    let mut facts = vec![text::safety(p), (drained, state)];
     facts.push(match flush {
         Some("ok") => (Some(true), "caches flushed".into()),
         Some("not-attempted") => (None, "cache flush not attempted".into()),

@@ -48,6 +48,7 @@ pub(super) fn summary(report: &Report) -> String {
 
 fn one_panic(out: &mut String, p: &PanicRecord) {
     let _ = writeln!(out, "Panic {}", p.id);
+    put(out, "data", text::safety(p).1);
     put(out, "message", text::message(&p.scene));
     put(out, "when", text::when(&p.scene));
     put(out, "where", text::place(&p.scene));
@@ -74,6 +75,14 @@ fn one_panic(out: &mut String, p: &PanicRecord) {
         "record",
         text::completeness(p) + &from_sources(&p.sources),
     );
+    backtrace(out, &p.backtrace);
+}
+
+/// Where it died, as the kernel has printed it.
+fn backtrace(out: &mut String, lines: &[String]) {
+    for (n, line) in lines.iter().enumerate() {
+        put(out, if n == 0 { "backtrace" } else { "" }, plain(line));
+    }
 }
 
 fn one_oops(out: &mut String, o: &OopsRecord) {

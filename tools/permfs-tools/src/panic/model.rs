@@ -106,6 +106,8 @@ pub(super) struct PanicRecord {
     pub(super) nested_in_stage: Option<String>,
     /// The handler's stages, in their order.
     pub(super) timeline: Vec<Span>,
+    /// The kernel's own backtrace of it, without its time stamps; empty if no log with it was read.
+    pub(super) backtrace: Vec<String>,
     /// Records of panic areas that name this panic.
     pub(super) records: Vec<RecordRef>,
     /// Files and records that its lines were in.

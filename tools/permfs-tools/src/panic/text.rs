@@ -4,6 +4,7 @@
 
 use super::model::{
     Drain, Event, FailedVolume, Host, Lane, OopsRecord, Origin, PanicRecord, Report, Scene,
+    VolumeRecord,
 };
 use std::fmt::Display;
 
@@ -193,6 +194,49 @@ pub(super) fn outcome(p: &PanicRecord) -> String {
     )
 }
 
+/// What a stranger wants to know first: is what was acknowledged safe? And whether that is all good.
+///
+/// What fsync, sync or O_SYNC acknowledged was flushed before they returned, whatever the panic met. The rest is what
+/// the outcome says.
+pub(super) fn safety(p: &PanicRecord) -> (Option<bool>, String) {
+    let safe = "what fsync and sync acknowledged is safe";
+    let Some(o) = &p.outcome else {
+        let text = format!("{safe}; what was still on its way is not known");
+        return (None, text);
+    };
+    match (o.drained, o.in_flight, o.flush.as_deref()) {
+        (Some(false), n, _) => {
+            let text = format!("{safe}; {} request(s) MAY BE LOST{}", show(n), whose(p));
+            (Some(false), text)
+        }
+        (Some(true), _, Some("ok")) => (
+            Some(true),
+            format!("{safe}, and so is all that was on its way to the disks"),
+        ),
+        (Some(true), ..) => (
+            None,
+            format!("{safe}; what else the disks had taken may be lost from their caches"),
+        ),
+        (None, ..) => (
+            None,
+            format!("{safe}; what was still on its way is not known"),
+        ),
+    }
+}
+
+/// The volumes whose requests may be lost.
+fn whose(p: &PanicRecord) -> String {
+    let of = |v: &VolumeRecord| {
+        let n = v.drain.as_ref()?.in_flight.filter(|&n| n > 0)?;
+        Some(format!("{n} of {}", show(v.name.as_deref().map(plain))))
+    };
+    let volumes: Vec<_> = p.volumes.iter().filter_map(of).collect();
+    match &volumes[..] {
+        [] => String::new(),
+        volumes => format!(": {}", volumes.join(", ")),
+    }
+}
+
 /// How much of the record was read.
 pub(super) fn completeness(p: &PanicRecord) -> String {
     match (p.complete, p.lines_written) {
@@ -234,7 +278,7 @@ pub(super) fn remarks(p: &PanicRecord) -> Vec<(&'static str, String)> {
         out.push(("breaker", text));
     }
     if let Some(stage) = &p.nested_in_stage {
-        let text = format!("the handler itself panicked in stage {}", plain(stage));
+        let text = format!("the handler itself died in stage {}", plain(stage));
         out.push(("nested", text));
     }
     out

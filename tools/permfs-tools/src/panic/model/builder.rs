@@ -5,10 +5,11 @@
 use super::{
     super::{
         area::RecordState,
+        backtrace,
         calendar::utc,
         line::Line,
         scan,
-        source::Logs, //
+        source::{text_of, Logs},
     },
     oops, timeline, OopsRecord, PanicRecord, RecordRef, Report,
 };
@@ -101,6 +102,9 @@ impl Builder {
         let mut oopses: Vec<_> = oopses.map(|(id, lines)| lines.oops(id)).collect();
         oopses.sort_by_key(|o| (o.scene.wall_ns, o.scene.mono_ns));
         oops::link(&mut oopses, &mut panics);
+        for panic in &mut panics {
+            panic.backtrace = backtrace_of(panic, logs);
+        }
         Report {
             version: 1,
             panics,
@@ -112,6 +116,24 @@ impl Builder {
             places: take(&mut logs.places),
         }
     }
+}
+
+/// Out of pieces of its kernel log, or of whatever log its lines were in.
+fn backtrace_of(panic: &PanicRecord, logs: &Logs) -> Vec<String> {
+    let is_source = |name: &String| panic.sources.contains(name);
+    let mut pieces: Vec<_> = logs
+        .kernel_logs
+        .iter()
+        .filter(|log| log.panic.as_ref() == Some(&panic.id) || is_source(&log.name))
+        .collect();
+    pieces.sort_by_key(|log| std::cmp::Reverse(log.part));
+    let kept = text_of(&pieces);
+    let others = logs.logs.iter().filter(|log| is_source(&log.name));
+    let texts = std::iter::once(&kept[..]).chain(others.map(|log| &log.text[..]));
+    texts
+        .map(|text| backtrace::of_panic(text, &panic.id))
+        .find(|lines| !lines.is_empty())
+        .unwrap_or_default()
 }
 
 impl Lines {
