@@ -114,8 +114,9 @@ bool crash_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					       const struct blk_mq_hw_ctx *hctx);
 bool crash_helper_queue_enter(struct request_queue *q, const struct block_device *bdev);
 void crash_helper_queue_exit(struct request_queue *q);
-void crash_helper_tags_complete_here(struct blk_mq_tag_set *set);
-void crash_helper_queue_complete_here(struct request_queue *q);
+void crash_helper_learn_ends(void);
+void crash_helper_tags_set_aside(struct blk_mq_tag_set *set, rq_end_io_fn *lane, bool scsi, bool runs_steps);
+void crash_helper_queue_set_aside(struct request_queue *q, rq_end_io_fn *lane, bool scsi, bool runs_steps);
 bool crash_helper_queue_is_going(const struct request_queue *q, const struct block_device *bdev);
 bool crash_helper_queue_is_unused(struct request_queue *q);
 bool crash_helper_queue_is_quiesced(const struct request_queue *q);
@@ -142,6 +143,7 @@ int crash_helper_mq_get_budget(struct request_queue *q);
 void crash_helper_mq_set_budget(struct request *rq, int token);
 void crash_helper_scsi_fill(struct request *rq);
 enum crash_scsi_outcome crash_helper_scsi_outcome(struct request *rq);
+unsigned int crash_helper_scsi_residue(struct request *rq);
 
 /* helpers_ata.c */
 bool crash_helper_ata_is_plain(struct request_queue *q);
@@ -151,4 +153,4 @@ bool crash_helper_ata_is_away(struct request_queue *q);
 bool crash_helper_ata_has_room(struct request_queue *q, bool flush);
 bool crash_helper_ata_has_commands(struct request_queue *q);
 bool crash_helper_ata_is_locked(struct request_queue *q);
-void crash_helper_ata_prepare_at_panic(struct request_queue *q);
+void crash_helper_ata_prepare_at_panic(struct request_queue *q, rq_end_io_fn *lane, bool runs_steps);

@@ -79,11 +79,12 @@ bool crash_helper_ata_is_locked(struct request_queue *q)
 }
 
 /*
- * One handler serves all ports of a controller, or one each; what it finds complete is marked to
- * complete there, whichever disk it belongs to. A flush that was put aside is forgotten: its worker
- * does not run any more, and the port would take no other command. Nor is the activity blinked.
+ * One handler serves all ports of a controller, or one each; what it finds complete ends as
+ * crash_helper_tags_set_aside() says, whichever disk it belongs to. A flush that libata has put
+ * aside is forgotten: its worker does not run any more, and the port would take no other command.
+ * Nor is the activity blinked.
  */
-void crash_helper_ata_prepare_at_panic(struct request_queue *q)
+void crash_helper_ata_prepare_at_panic(struct request_queue *q, rq_end_io_fn *lane, bool runs_steps)
 {
 	const struct ata_host *host = port_of(q)->host;
 	unsigned int n;
@@ -93,7 +94,7 @@ void crash_helper_ata_prepare_at_panic(struct request_queue *q)
 
 		if (!ap || !ap->scsi_host)
 			continue;
-		crash_helper_tags_complete_here(&ap->scsi_host->tag_set);
+		crash_helper_tags_set_aside(&ap->scsi_host->tag_set, lane, true, runs_steps);
 		ap->link.flags &= ~ATA_LFLAG_SW_ACTIVITY;
 		ap->link.deferred_qc = NULL;
 	}

@@ -125,6 +125,12 @@ void crash_helper_scsi_fill(struct request *rq)
 	rq->cmd_flags |= write ? REQ_OP_DRV_OUT : REQ_OP_DRV_IN;
 }
 
+/* Bytes of a command that has ended which were not moved. */
+unsigned int crash_helper_scsi_residue(struct request *rq)
+{
+	return scsi_get_resid(blk_mq_rq_to_pdu(rq));
+}
+
 /*
  * What a command has come to whose request has ended. The request's status does not tell: it is
  * good when the sense is deferred, and when less was moved than asked for.

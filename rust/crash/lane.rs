@@ -14,6 +14,9 @@
 //!
 //! # What may hang, and how it is avoided
 //!
+//! Who looks for one completion finds those of others. Their ends would take locks of whoever they belong to: they
+//! are set aside before (`queue::Aside`), so that the driver's locks are what is left.
+//!
 //! Other CPUs were stopped wherever they were. On x86 they are asked by an ordinary interrupt
 //! first, so that they have left what runs with interrupts off: a lock that is *irq-safe* (always
 //! taken with interrupts off) is not held by them. A *plain* lock may be held for ever. A CPU that
@@ -37,6 +40,7 @@
 //! [`Mode::Force`] writes without asking for the class. Neither mode calls a handler that is in
 //! progress.
 
+use crate::bindings;
 use core::{cell::UnsafeCell, ptr};
 use kernel::{
     prelude::*,
@@ -97,6 +101,8 @@ impl Lane {
     /// `ENOMEM`; `ENOSPC` if there are [`LANES`] already; `ENXIO` if there is no queue.
     pub fn new(device: &BlockDevice, area: Area, buffer: usize, mode: Mode) -> Result<Self> {
         let device = device.clone();
+        // SAFETY: Process context. It writes one pointer, always the same.
+        unsafe { bindings::crash_helper_learn_ends() };
         // SAFETY: The handle is kept beside it.
         let queue = unsafe { Queue::of(&device) }.ok_or(ENXIO)?;
         let found = probe::probe(&device, &queue, (area, buffer, mode))?;
@@ -113,6 +119,7 @@ impl Lane {
             buffer: Buffer::new(buffer)?,
             block,
             chunk: found.chunk,
+            hw_queues: found.hw_queues,
             takes_locks: found.takes_locks,
             busy: Atomic::new(0),
             flight: UnsafeCell::new(Flight::new()),

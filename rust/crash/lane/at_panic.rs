@@ -7,8 +7,12 @@
 //! every loop is over the hardware queues or interrupts of one device. What it allocates: virtio asks
 //! for a descriptor table with `GFP_ATOMIC` for each request, and does without if there is none.
 //!
-//! Collect first, then write: what is in flight when [`refusal`] is asked counts against a lane
-//! whose queue is shared.
+//! What others have in flight is set aside before anything of it can be found complete: the device's
+//! driver completes it, and nothing of its owners' is run but what counts in this module. So a lane
+//! whose owner holds any lock but the driver's waits for nobody.
+//!
+//! What is in flight when [`refusal`] is asked counts against a lane whose queue is shared; [`collect`]
+//! makes room ([`is_blocked`]).
 
 use super::{
     entered::Entered,
@@ -19,6 +23,11 @@ use crate::Stopped;
 use core::ptr;
 
 pub use super::collect::Collected;
+
+/// How many hardware queues one round of [`collect`] or [`poll`] looks at, at the most.
+pub fn queues(stopped: Stopped<'_>, lane: u32) -> u32 {
+    Entered::new(stopped, lane).map_or(0, |entered| entered.hw_queues)
+}
 
 /// One round of collecting what others have in flight on the whole device.
 pub fn collect(stopped: Stopped<'_>, lane: u32) -> Collected {

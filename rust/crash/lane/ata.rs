@@ -10,7 +10,7 @@
 //! a panic written as if its lock were held.
 
 use super::{
-    queue::{InUse, Queue},
+    queue::{Aside, InUse, Queue},
     vectors::Vector,
 };
 use crate::{bindings, Stopped};
@@ -88,14 +88,15 @@ pub(super) unsafe fn is_locked(queue: &Queue, _: Stopped<'_>) -> bool {
     unsafe { bindings::crash_helper_ata_is_locked(queue.as_ptr()) }
 }
 
-/// Has what is in flight on the whole controller completed where it is found, and nothing done for
-/// later.
+/// Has what is in flight on the whole controller end as `aside` says, and nothing done for later.
 ///
 /// # Safety
 ///
 /// As [`refusal`], and the lock was seen not to be held.
-pub(super) unsafe fn prepare(queue: &Queue, _: Stopped<'_>) {
+pub(super) unsafe fn prepare(queue: &Queue, aside: Aside, _: Stopped<'_>) {
     // SAFETY: The port is there as for `refusal()`. What its lock protects is whole, for nobody was
     // stopped with it, and nobody else changes it any more.
-    unsafe { bindings::crash_helper_ata_prepare_at_panic(queue.as_ptr()) };
+    unsafe {
+        bindings::crash_helper_ata_prepare_at_panic(queue.as_ptr(), aside.lane, aside.runs_steps)
+    };
 }

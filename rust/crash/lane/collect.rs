@@ -65,7 +65,7 @@ impl Entered<'_> {
     ///
     /// The queue is for requests and not unused, and [`Self::lets_collect`].
     unsafe fn begin(&self, flight: &mut Flight) -> bool {
-        // What completes belongs to others: its end takes their locks, which are irq-safe.
+        // The driver's locks, which are irq-safe; the owners' ends are not run.
         let place = Place::current(self.stopped);
         let refused = match self.collects {
             Way::NvmeReap => place.any_lock.is_some(),
@@ -76,11 +76,10 @@ impl Entered<'_> {
             return false;
         }
         flight.collecting = true;
-        // SAFETY: The queue is not unused, which keeps its tags; that the lock of an AHCI port is not
-        // held is part of `lets_collect`.
+        // SAFETY: The queue is for requests and not unused; that the lock of an AHCI port is not held is
+        // part of `lets_collect`.
         unsafe {
             self.prepare();
-            self.queue.complete_here(self.stopped);
             self.tell_device(flight);
         }
         true

@@ -57,6 +57,12 @@ impl Place {
         }
     }
 
+    /// Whether no spinlock is held that whoever completes a request may want: by this CPU, which counts
+    /// those that it holds; by one that was stopped, which an NMI alone stops inside of an irq-safe one.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.any_lock.is_none() && !self.locked
+    }
+
     /// Whether a task has called `panic()` with any spinlock held.
     pub(super) fn task_holds_lock(&self) -> bool {
         self.locked && !self.interrupt

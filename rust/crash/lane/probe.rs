@@ -25,6 +25,7 @@ pub(super) struct Found {
     pub(super) writes: Way,
     pub(super) vectors: KVec<Vector>,
     pub(super) chunk: usize,
+    pub(super) hw_queues: u32,
     pub(super) takes_locks: bool,
 }
 
@@ -37,6 +38,7 @@ impl Found {
             writes: Way::None(reason),
             vectors: KVec::new(),
             chunk: 0,
+            hw_queues: 0,
             takes_locks: true,
         }
     }
@@ -234,6 +236,7 @@ fn probe_used(used: &InUse<'_>, area: Area, buffer: usize, mode: Mode) -> Result
         writes,
         vectors,
         chunk: chunk.unwrap_or(0),
+        hw_queues: used.hw_queues().fold(0u32, |n, _| n.saturating_add(1)),
         takes_locks,
     })
 }

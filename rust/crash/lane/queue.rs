@@ -53,6 +53,20 @@ pub(super) struct InUse<'a> {
     _no_io: NoIo,
 }
 
+/// How what others have in flight is to end when it is found. The driver completes it; but the ends of
+/// its bios are run for this module's alone, which only count: what the others' do is for memory that
+/// is lost, and the locks that it takes may be held for ever.
+#[derive(Clone, Copy)]
+pub(super) struct Aside {
+    /// The end of lanes' own requests, which are left alone.
+    pub(super) lane: bindings::rq_end_io_fn,
+    /// Requests are SCSI commands.
+    pub(super) scsi: bool,
+    /// The steps of flushes, and pass-through commands, end as ever: only where no lock is held. They do
+    /// not end at all otherwise.
+    pub(super) runs_steps: bool,
+}
+
 impl Queue {
     /// The queue of `device`; none if there is none.
     ///
@@ -120,22 +134,31 @@ impl Queue {
         unsafe { bindings::crash_helper_queue_is_quiesced(self.as_ptr()) }
     }
 
-    /// Has the requests in flight completed where they are found, whoever they belong to.
+    /// Has the requests in flight, whoever they belong to, completed where they are found, and of
+    /// their ends only those of this module run; see [`Aside`].
     ///
     /// # Safety
     ///
-    /// The queue is for requests and was seen not to be unused, so that its tags are there.
-    pub(super) unsafe fn complete_here(&self, _: Stopped<'_>) {
-        // SAFETY: The tags are there by the contract. They are walked without a lock, and a flag is set
-        // in requests whose owners are stopped.
-        unsafe { bindings::crash_helper_queue_complete_here(self.as_ptr()) };
+    /// The queue is for requests and was seen not to be unused or not to be going, so that its tags are
+    /// there. It is SCSI's if and only if `aside` says so.
+    pub(super) unsafe fn set_aside(&self, aside: Aside, _: Stopped<'_>) {
+        // SAFETY: The tags are there by the contract. They are walked without a lock; what is changed are
+        // requests that the driver has, whose owners are stopped, and whose end we are.
+        unsafe {
+            bindings::crash_helper_queue_set_aside(
+                self.as_ptr(),
+                aside.lane,
+                aside.scsi,
+                aside.runs_steps,
+            )
+        };
     }
 
     /// Whether the driver has been given a request of any hardware queue that has not completed.
     ///
     /// # Safety
     ///
-    /// As [`Self::complete_here`].
+    /// The queue is for requests and was seen not to be unused, so that its tags are there.
     pub(super) unsafe fn has_requests_in_driver(&self, _: Stopped<'_>) -> bool {
         // SAFETY: The tags are there by the contract; states of requests are read, which change no more
         // but by ourselves.

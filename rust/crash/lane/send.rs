@@ -6,6 +6,8 @@ use super::{
     ata,
     entered::Entered,
     flight::{Flight, Phase},
+    place::Place,
+    queue::Aside,
     scsi,
     span::{Op, Span},
     vectors::of_queue,
@@ -97,14 +99,21 @@ impl Entered<'_> {
         }
     }
 
-    /// Before the first request is taken, or completed, at the panic.
+    /// Before the first request is taken, or completed, at the panic. What others have in flight is set
+    /// aside: looking for the lane's own request finds that, too, and whoever panics may hold what its
+    /// end takes. Again may be.
     ///
     /// # Safety
     ///
-    /// The queue was seen not to be unused, or not to be going; for the way Ahci, the port's lock not to
-    /// be held.
+    /// The queue is for requests, and was seen not to be unused, or not to be going; for the way Ahci, the
+    /// port's lock not to be held.
     pub(super) unsafe fn prepare(&self) {
         self.queue.prepare(self.stopped);
+        let aside = Aside {
+            lane: Some(end_io),
+            scsi: self.collects.is_scsi(),
+            runs_steps: Place::current(self.stopped).holds_nothing(),
+        };
         if self.collects.is_scsi() {
             // SAFETY: The way says that the disk's driver is sd; its queue is as that asks.
             unsafe { scsi::prepare(&self.queue, self.stopped) };
@@ -112,7 +121,10 @@ impl Entered<'_> {
         if self.collects == Way::Ahci {
             // SAFETY: The way says that the disk is on a port of ahci; its queue and lock are as that
             // asks.
-            unsafe { ata::prepare(&self.queue, self.stopped) };
+            unsafe { ata::prepare(&self.queue, aside, self.stopped) };
+        } else {
+            // SAFETY: The queue is as the contract says; the way says whether the disk's driver is sd.
+            unsafe { self.queue.set_aside(aside, self.stopped) };
         }
     }
 

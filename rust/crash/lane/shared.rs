@@ -86,6 +86,8 @@ pub(super) struct Shared {
     pub(super) block: u64,
     /// Bytes of the largest request.
     pub(super) chunk: usize,
+    /// Hardware queues, when it was made.
+    pub(super) hw_queues: u32,
     /// Submitting allocates (virtio's indirect descriptors), or maps through an IOMMU; asked for on
     /// poll queues of their own only.
     pub(super) takes_locks: bool,

@@ -31,6 +31,10 @@
  *
  * oops			does not panic: faults in the task that writes
  *
+ * writeback:FILE	in the task that writes, which has started to write FILE's dirty pages to
+ *			their disk and holds the lock of its page cache, interrupts off: that
+ *			which the end of each of these writes takes
+ *
  * quiesce:DISK		does not panic: quiesces the request queue of /dev/DISK for good, as a
  *			driver does that is recovering from an error
  */
@@ -39,10 +43,12 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/cpumask.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
 #include <linux/smp.h>
@@ -245,6 +251,33 @@ static int panic_with_notifier(const char *value)
 	panic("panicker: notifier");
 }
 
+/* Only if some of it is still in flight: a panic without that would show nothing. */
+static int write_back_and_panic(const char *value)
+{
+	struct address_space *mapping;
+	unsigned long flags;
+	struct file *file;
+	char path[64];
+	int err;
+
+	if (sscanf(value, "writeback:%63s", path) != 1)
+		return -EINVAL;
+	file = filp_open(path, O_RDONLY | O_LARGEFILE, 0);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	mapping = file->f_mapping;
+	err = filemap_fdatawrite(mapping);
+	if (!err) {
+		xa_lock_irqsave(&mapping->i_pages, flags);
+		if (xa_marked(&mapping->i_pages, PAGECACHE_TAG_WRITEBACK))
+			panic("panicker: writeback");
+		xa_unlock_irqrestore(&mapping->i_pages, flags);
+		err = -ENODATA;
+	}
+	fput(file);
+	return err;
+}
+
 static int leave_quiesced(const char *value)
 {
 	struct file *file;
@@ -294,6 +327,8 @@ static int at_set(const char *value, const struct kernel_param *unused)
 		return panic_at_return(value);
 	if (strstarts(value, "notifier:"))
 		return panic_with_notifier(value);
+	if (strstarts(value, "writeback:"))
+		return write_back_and_panic(value);
 	if (strstarts(value, "quiesce:"))
 		return leave_quiesced(value);
 	return panic_in_irq(value);

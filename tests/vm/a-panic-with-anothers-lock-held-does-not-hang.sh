@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A task panics with the lock held that the end of another filesystem's writes takes, while such are in flight on the disk of a
+# volume. Whoever runs these ends waits for ever. The machine reboots, as it does without a volume, and the volume has its record.
+. "$(dirname "$0")/lib.sh"
+
+# So slow that what is in flight stays so until the panic, and is done long before the deadline.
+slow=throttling.iops-total=400
+deadline=2000
+
+# panics DISK FILESYSTEM WAY [without] -- OPTIONS...: the panic. WAY is the volume's lane.
+panics() {
+	local disk=$1 fs=$2 way=$3 without= image=$DIR/$1.img
+	shift 3
+	if [ "$1" = without ]; then without=without; shift; fi
+	shift
+	python3 - "$(disk "$disk" 600M)" <<-END
+		import struct, sys
+		parts = (2048, 131072), (133120, 1095680)
+		table = b"".join(struct.pack("<4xB3xII", 0x83, *part) for part in parts)
+		with open(sys.argv[1], "r+b") as image:
+		    image.seek(446)
+		    image.write(table.ljust(64, b"\0") + b"\x55\xaa")
+	END
+	vm_panic 'panicker: writeback' --timeout "${PATIENCE:-180}" --module-params "panic_deadline_ms=$deadline" \
+		--files "$REPO/build/panicker/panicker.ko" "$@" -- "$GUEST/others-writeback.sh $disk $fs $without"
+	[ -z "$without" ] || return 0
+	dd if="$image" of="$DIR/volume.img" bs=512 skip=2048 count=131072 conv=sparse status=none
+	"$REPO/build/bin/fsck.permfs" -n "$DIR/volume.img" || fail "the volume is damaged"
+	line=$(console | grep 'rec=lane .*way=' | head -n 1)
+	[[ $line == *" slot=0 way=$way result=ok flush=ok "* ]] || fail "no record: $line"
+	"$REPO/build/bin/permfs" panic --json "$DIR/volume.img" >"$DIR/record.json" || fail "the volume has no record"
+	expect '"message": "panicker: writeback"' "$DIR/record.json"
+	# The writes of another filesystem count for nothing; with PermFS itself as the other they are counted out.
+	console | grep -q 'rec=end .* drained=1 inflight=0 flush=ok ' || fail "not drained: $(console | grep rec=end)"
+}
+
+nvme=(--nvme "$DIR/nvme0n1.img,$slow")
+disk=(--disk "$DIR/vda.img,num-queues=1,$slow")
+scsi=(--scsi "$DIR/sda.img,$slow")
+sata=(--sata "$DIR/sda.img,$slow")
+panics nvme0n1 ext4 none without -- "${nvme[@]}"
+for fs in ext4 xfs permfs; do
+	panics nvme0n1 "$fs" nvme-reap -- "${nvme[@]}"
+done
+panics vda ext4 virtio-shared -- "${disk[@]}"
+panics vda ext4 virtio-poll -- "${disk[@]/num-queues=1/num-queues=3}" --append virtio_blk.poll_queues=1
+panics sda ext4 virtio-scsi -- "${scsi[@]}"
+panics sda xfs ahci -- "${sata[@]}"
+note "$VM_RUNS panics, each to its reboot"
