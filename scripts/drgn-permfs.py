@@ -35,7 +35,8 @@ PAGE = 4096
 # Where x86-64 maps modules: behind the kernel's image, whatever KASLR did (arch/x86/include/asm/pgtable_64_types.h).
 MODULES = range(0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
 
-STAGES = ("idle", "gate", "known", "drain", "outcome", "stop", "done", "lane", "deferred", "log")
+STAGES = ("idle", "gate", "known", "drain", "outcome", "stop", "done", "lane", "deferred", "log",
+          "recorded", "flush")
 STRATEGIES = ("kernel", "halt", "reboot")
 STATES = ("free", "claimed", "mounting", "mounted", "unmounting", "failed", "retired")
 FLUSHES = ("not-attempted", "pending", "ok", "failed", "timeout", "refused")
@@ -48,12 +49,13 @@ REPORT = (
     (80, "Q", "end_ns"),
     # From version 2 on.
     (88, "I", "flush"), (92, "I", "deferred"), (96, "I", "breaker"), (100, "I", "logs"), (104, "Q", "deadline_ns"),
-    (112, "Q", "log_deadline_ns"),
+    (112, "Q", "log_deadline_ns"), (120, "Q", "left_ns"),
 )
 SLOT = struct.Struct("<IIQ32s16sQQ")
 # What version 2 has behind that: panic area (start, slots, blocks of one, next sequence), ways, times of panics, lane.
 SLOT_LANE = struct.Struct("<QIIQ24s24s128sII")
-LANE_STATES = ("at rest", "reading the head", "writing the record", "flushing it", "writing the tail", "flushing the tail", "abandoned")
+LANE_STATES = ("at rest", "reading the head", "writing the record", "flushing it", "writing the tail", "flushing the tail", "abandoned",
+               "flushing what was drained")
 LANE_RESULTS = ("none", "ok", "refused", "failed", "timeout")
 
 

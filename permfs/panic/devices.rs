@@ -15,6 +15,10 @@ use permfs_core::panic::{Collected, LaneOp, PanicDevices};
 pub(crate) struct Lanes<'a>(pub(super) Stopped<'a>);
 
 impl PanicDevices for Lanes<'_> {
+    fn queues(&self, lane: u32) -> u32 {
+        at_panic::queues(self.0, lane)
+    }
+
     fn collect(&self, lane: u32) -> Collected {
         if stall::withheld() {
             return Collected::More;

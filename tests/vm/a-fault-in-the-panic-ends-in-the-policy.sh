@@ -37,9 +37,9 @@ in_stage() {
 		permfs panic --json /sys/fs/pstore | jq -e '[.panics[].nested_in_stage] == [\"$1\"]' >/dev/null && rm /sys/fs/pstore/dmesg-* || exit 9"
 }
 
-# Another backend has the log: drain, lane and outcome are in our kmsg dumper.
+# Another backend has the log: all from the record on is in our kmsg dumper.
 machine+=(--erst "$DIR/store")
-for stage in gate known drain lane outcome stop; do
+for stage in gate known lane drain flush outcome stop; do
 	in_stage "$stage"
 	look=$told
 done

@@ -45,7 +45,11 @@ pub enum Collected {
 
 /// The lanes of this kernel.
 pub trait PanicDevices {
-    /// One round over all queues of the lane's device, in which completions are collected.
+    /// How many hardware queues one round of [`Self::collect`] or [`Self::poll`] looks at, at most.
+    fn queues(&self, lane: u32) -> u32;
+
+    /// One round over all queues of the lane's device, in which completions are collected. Nothing of
+    /// anybody else's is run but the device's driver.
     fn collect(&self, lane: u32) -> Collected;
 
     /// Whether the lane must not write now because of what others have in flight, and could once that has

@@ -2,10 +2,10 @@
 
 //! Stopping I/O inside a panic: gate and drain. The flush is the panic lane's (`lane.rs`).
 //!
-//! The gate is closed for all volumes at once. The drain collects completions, by polling or reaping, from
+//! The gate is closed for all volumes at once. The drain comes when the account is on the disks, and collects
+//! completions, by polling or reaping, from
 //! every volume in turn: a device that never completes anything costs the others nothing but time,
-//! of which the drain gets half. Volumes with nothing in flight are asked too: what others have in flight
-//! on the same device may keep the lane from writing, and completes by this alone.
+//! of which the drain gets half. Volumes with nothing in flight are asked once.
 
 use super::{
     deadline::FOR_DRAIN, progress::DrainEnd, Collected, Deadline, Flush, PanicDevices,
@@ -26,8 +26,7 @@ impl PanicQuiesce {
 }
 
 /// Drains the volumes whose gates were closed by [`PanicQuiesce::panic_freeze`]: collects completions
-/// from all of them in turn until nothing is in flight and nobody else is in the lane's way, nothing more can
-/// complete, or half of the deadline is over. What is in flight then is given up, and counted as lost in each
+/// from all of them in turn until nothing is in flight, nothing more can complete, or half of the deadline is over. What is in flight then is given up, and counted as lost in each
 /// volume's slot.
 pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
     volumes: &VolumeTable,
@@ -49,13 +48,18 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
         };
         slot.progress().set_drain_end(end);
     }
-    while waiting != 0 && deadline.turn(machine.now_ns(), FOR_DRAIN) {
+    let mut questions = 0u32;
+    while waiting != 0 && deadline.turn(machine.now_ns(), questions, FOR_DRAIN) {
+        questions = 0;
         for (bit, slot) in bits(volumes) {
             if waiting & bit == 0 {
                 continue;
             }
             let end = match slot.lane() {
-                Some(lane) => collect(devices, slot, lane),
+                Some(lane) => {
+                    questions = questions.saturating_add(devices.queues(lane));
+                    collect(devices, slot, lane)
+                }
                 None => Some(DrainEnd::NoWay),
             };
             let progress = slot.progress();
@@ -72,7 +76,7 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
         let lost = slot.gate().in_flight();
         slot.progress().set_lost(lost);
         if lost == 0 && waiting & bit != 0 {
-            // It was others that did not complete.
+            // No time was left to find that there was nothing to wait for.
             slot.progress().set_drain_end(DrainEnd::Done);
         }
         in_flight = in_flight.saturating_add(lost);
@@ -88,8 +92,7 @@ pub fn drain_for_panic<D: PanicDevices, M: PanicMachine>(
 fn collect<D: PanicDevices>(devices: &D, slot: &VolumeSlot, lane: u32) -> Option<DrainEnd> {
     let collected = devices.collect(lane);
     if slot.gate().in_flight() == 0 {
-        let waits = matches!(collected, Collected::More) && devices.is_blocked(lane);
-        return (!waits).then_some(DrainEnd::Done);
+        return Some(DrainEnd::Done);
     }
     match collected {
         Collected::NoWay => Some(DrainEnd::NoWay),

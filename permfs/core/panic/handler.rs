@@ -2,7 +2,7 @@
 
 //! The handler: what is done at a panic, in which order.
 
-use super::deadline::{FOR_ALL, FOR_RECORDS};
+use super::deadline::{FOR_ACCOUNT, FOR_ALL, FOR_FLUSH};
 use super::lane::{self, Into, Lanes, Stamp};
 use super::record::{Outcome, Writer};
 use super::report::{id_of, Entry};
@@ -97,9 +97,9 @@ where
         })
     }
 
-    /// Whether [`InPanic::notify`] is only to gate and to say what is known, with
-    /// [`InPanic::finish_deferred`] to come: another pstore backend is there, and nothing that could hang
-    /// may come before its record. Context: any.
+    /// Whether [`InPanic::notify`] is only to gate and to say what is known, with the records to come in
+    /// [`InPanic::finish_deferred`], too: another pstore backend is there, and nothing that could hang
+    /// may come before what it keeps. Context: any.
     pub fn defer(&self, deferred: bool) {
         self.report.set_deferred(deferred);
     }
@@ -147,10 +147,15 @@ where
     /// Does what [`InPanic::notify`] has left for later, on the same CPU; nothing if it left nothing.
     /// To be called by a kmsg dumper that comes after those of others.
     pub fn finish_deferred(&self) {
-        let waits = self.report.stage() == Stage::Deferred;
-        if waits && self.report.is_owner(self.machine.cpu()) {
-            // Those in between had time of their own.
-            self.finish(self.machine.now_ns());
+        let stage = self.report.stage();
+        if !self.report.is_owner(self.machine.cpu()) {
+            return;
+        }
+        if stage == Stage::Deferred {
+            self.record();
+        }
+        if matches!(stage, Stage::Deferred | Stage::Recorded) {
+            self.finish();
         }
     }
 
@@ -162,11 +167,19 @@ where
         self.reach(Stage::Known);
         self.tell_known(cpu, message);
         self.tell_origin();
-        if self.defers() {
+        let later = self.defers();
+        if later {
             self.tell_deferred();
+        }
+        if later && self.report.is_deferred() {
             self.reach(Stage::Deferred);
+            return;
+        }
+        self.record();
+        if later {
+            self.reach(Stage::Recorded);
         } else {
-            self.finish(self.report.start_ns());
+            self.finish();
         }
     }
 
@@ -179,20 +192,33 @@ where
         }
     }
 
-    /// Drains, writes and flushes, says how that went, and stops; with the deadline counted from `start`.
-    fn finish(&self, start: u64) {
+    /// Writes what was said so far to every volume, and flushes it. Nothing of what others have in flight
+    /// ends in that. The time for the disk begins here: what was printed before took time of its own.
+    fn record(&self) {
+        self.reach(Stage::Lane);
         let limit = u64::from(self.settings.deadline_ms).saturating_mul(NS_PER_MS);
-        let mut deadline = Deadline::new(start, limit);
-        self.report.set_deadline_ns(deadline.end_ns());
+        let mut deadline = self.deadline(limit);
+        let stamp = self.stamp(RecordKind::Breadcrumbs, PstoreMeta::default());
+        let lanes = self.lanes();
+        lanes.make_room(&mut deadline);
+        lanes.begin();
+        lanes.run_or_give_up(&stamp, &mut deadline, FOR_ACCOUNT);
+        self.report
+            .set_left_ns(deadline.left_ns(self.machine.now_ns()));
+    }
 
+    /// Collects what was in flight, flushes again, says how all went, and stops; in the time that the
+    /// records have left.
+    fn finish(&self) {
+        let mut deadline = self.deadline(self.report.left_ns());
         self.reach(Stage::Drain);
         let mut result = self.drain(&mut deadline);
 
-        self.reach(Stage::Lane);
+        self.reach(Stage::Flush);
         let stamp = self.stamp(RecordKind::Breadcrumbs, PstoreMeta::default());
         let lanes = self.lanes();
-        lanes.begin();
-        lanes.run_or_give_up(&stamp, &mut deadline, FOR_RECORDS);
+        lanes.begin_flushes();
+        lanes.run_or_give_up(&stamp, &mut deadline, FOR_FLUSH);
 
         self.reach(Stage::Outcome);
         result.flush_issued = self.tell_lanes();
@@ -205,7 +231,7 @@ where
             elapsed_ns: end.saturating_sub(self.report.start_ns()),
             reboots: self.reboots(),
         });
-        if deadline.turn(self.machine.now_ns(), FOR_ALL) {
+        if deadline.turn(self.machine.now_ns(), 0, FOR_ALL) {
             lanes.begin_tails();
             lanes.run(&stamp, &mut deadline, FOR_ALL);
         }
@@ -221,11 +247,19 @@ where
         self.machine.reached(stage);
     }
 
+    /// So much time from now on.
+    fn deadline(&self, limit_ns: u64) -> Deadline {
+        let deadline = Deadline::new(self.machine.now_ns(), limit_ns);
+        self.report.set_deadline_ns(deadline.end_ns());
+        deadline
+    }
+
     fn lanes(&self) -> Lanes<'_, D, M> {
         Lanes {
             volumes: self.report.volumes(),
             devices: self.devices,
             machine: &self.machine,
+            log: false,
         }
     }
 
@@ -260,12 +294,11 @@ where
             .filter(|(_, slot)| slot.state() != SlotState::Free)
     }
 
-    /// Whether a part is left for a kmsg dumper: asked to be, and it could hang. It could not without any
-    /// device to ask, nor in an NMI, where lanes refuse all that takes a lock which others take.
+    /// Whether a part is left for a kmsg dumper: what could hang. Nothing could without any device to
+    /// ask, nor in an NMI, where lanes refuse all that takes a lock which others take.
     fn defers(&self) -> bool {
         let nmi = self.machine.context().0 & Context::NMI != 0;
-        let hangs = !nmi && self.mounted().any(|(_, slot)| slot.lane().is_some());
-        hangs && self.report.is_deferred()
+        !nmi && self.mounted().any(|(_, slot)| slot.lane().is_some())
     }
 
     /// Volumes that are mounted or on their way.

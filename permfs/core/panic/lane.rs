@@ -5,9 +5,12 @@
 //! # One volume
 //!
 //! ```text
-//! refusal? -> read the head of the slot, check its signature -> write head, data and guard -> flush
-//!          -> write the tail -> flush
+//! room? refusal? -> read the head of the slot, check its signature -> write head, data and guard -> flush
+//!                -> [pieces of the kernel's log; drain] -> flush -> write the tail -> flush
 //! ```
+//!
+//! The second flush is behind what the drain has collected. Where nothing was in flight when the first was
+//! submitted, that one is, and there is no second.
 //!
 //! Every arrow may lead out instead: nothing more is written once anything was odd. An error of the
 //! record's write does not keep the flush from being tried, for that serves what was written before.
@@ -17,16 +20,17 @@
 //! Each lane has one request under way at most. [`Lanes::run`] asks all of them in turn, once a turn, so
 //! that a device which does not answer takes no time from the others but the asking; and it ends when
 //! all are at rest or the time is over. A lane whose record did not complete by then is abandoned: the
-//! request may still be in the device, so nothing of the lane is ever touched again. The records have
-//! seven eighths of the deadline, so that a dead device does not keep the outcome from the others' tails. A tail
+//! request may still be in the device, so nothing of the lane is ever touched again. Each part has a share of
+//! the time, so that a dead device does not keep the outcome from the others' tails. A tail
 //! that does not complete is left under way, for a piece of the kernel's log may come to wait for it.
 
 use super::{
     area::{Area, PstoreMeta, RecordKind},
+    deadline::FOR_ROOM,
     drain::micros,
     progress::{Progress, Step},
-    Deadline, Flush, LaneOp, LaneResult, PanicDevices, PanicMachine, SlotState, VolumeSlot,
-    VolumeTable,
+    Collected, Deadline, Flush, LaneOp, LaneResult, PanicDevices, PanicMachine, SlotState,
+    VolumeSlot, VolumeTable,
 };
 use crate::format::{panic::*, *};
 use kernel::prelude::*;
@@ -68,11 +72,14 @@ pub(super) struct Lanes<'a, D, M> {
     pub(super) volumes: &'static VolumeTable,
     pub(super) devices: &'a D,
     pub(super) machine: &'a M,
+    /// For pieces of the kernel's log, and not for the panic's record.
+    pub(super) log: bool,
 }
 
 /// The lane of one volume that can write.
 pub(super) struct Lane<'a, D, M> {
     slot: &'static VolumeSlot,
+    progress: &'static Progress,
     number: u32,
     area: Area,
     devices: &'a D,
@@ -84,8 +91,12 @@ pub(super) struct Lane<'a, D, M> {
 pub(super) fn of(slot: &VolumeSlot) -> Option<(u32, Area)> {
     let writes = slot.writes();
     let number = slot.lane()?;
-    let gone = slot.progress().step() == Step::Gone;
-    if gone || writes.starts_with(NONE) || slot.state() == SlotState::Claimed {
+    let gone = |progress: &Progress| progress.step() == Step::Gone;
+    if gone(slot.progress())
+        || gone(slot.log_progress())
+        || writes.starts_with(NONE)
+        || slot.state() == SlotState::Claimed
+    {
         return None;
     }
     Some((number, slot.area()?))
@@ -97,6 +108,11 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
         let (number, area) = of(slot)?;
         Some(Lane {
             slot,
+            progress: if self.log {
+                slot.log_progress()
+            } else {
+                slot.progress()
+            },
             number,
             area,
             devices: self.devices,
@@ -118,6 +134,26 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
         }
     }
 
+    /// Collects, for the lanes that somebody else's requests keep from writing, until none is, or it takes too
+    /// long. No end of anybody's is run in that ([`PanicDevices::collect`]).
+    pub(super) fn make_room(&self, deadline: &mut Deadline) {
+        loop {
+            let mut questions = 0u32;
+            for lane in self.all() {
+                if self.devices.is_blocked(lane.number)
+                    && self.devices.collect(lane.number) != Collected::NoWay
+                    && self.devices.is_blocked(lane.number)
+                {
+                    questions = questions.saturating_add(self.devices.queues(lane.number));
+                }
+            }
+            if questions == 0 || !deadline.turn(self.machine.now_ns(), questions, FOR_ROOM) {
+                return;
+            }
+            self.machine.relax();
+        }
+    }
+
     /// Begins the records of all volumes; those without a lane say why.
     ///
     /// All are asked whether they may before the first one submits: to another lane on the same queue that
@@ -134,6 +170,22 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
         }
     }
 
+    /// Begins the flushes of all caches whose first one was not behind all that has completed since.
+    /// A lane that cannot any more leaves them untried.
+    pub(super) fn begin_flushes(&self) {
+        for slot in self.volumes.slots() {
+            let progress = slot.progress();
+            let flushed = matches!(progress.flush(), Flush::Ok | Flush::Failed);
+            if !flushed || progress.is_behind_all() {
+                continue;
+            }
+            progress.set_flush(Flush::NotAttempted);
+            if let Some(lane) = self.lane(slot) {
+                lane.begin_flush();
+            }
+        }
+    }
+
     /// Begins the tails of all volumes whose records are durable.
     pub(super) fn begin_tails(&self) {
         for lane in self.all() {
@@ -145,14 +197,16 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
     /// deadline are over.
     pub(super) fn run(&self, stamp: &Stamp, deadline: &mut Deadline, eighths: u32) -> bool {
         loop {
-            let mut busy = false;
+            let mut questions = 0u32;
             for lane in self.all() {
-                busy |= lane.advance(stamp);
+                if lane.advance(stamp) {
+                    questions = questions.saturating_add(self.devices.queues(lane.number));
+                }
             }
-            if !busy {
+            if questions == 0 {
                 return true;
             }
-            if !deadline.turn(self.machine.now_ns(), eighths) {
+            if !deadline.turn(self.machine.now_ns(), questions, eighths) {
                 return false;
             }
             self.machine.relax();
@@ -171,7 +225,7 @@ impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {
 
 impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
     fn progress(&self) -> &'static Progress {
-        self.slot.progress()
+        self.progress
     }
 
     /// Bytes of data that its records hold.
@@ -181,9 +235,11 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
 
     /// Whether it is fit for another record: nothing is under way, and nothing went wrong.
     pub(super) fn is_fit(&self) -> bool {
-        let progress = self.progress();
-        progress.step() == Step::Rest
-            && matches!(progress.result(), LaneResult::None | LaneResult::Ok)
+        let fit = |progress: &Progress| {
+            progress.step() == Step::Rest
+                && matches!(progress.result(), LaneResult::None | LaneResult::Ok)
+        };
+        fit(self.slot.progress()) && fit(self.slot.log_progress())
     }
 
     /// Puts together another record.
@@ -228,6 +284,13 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
             len: BLOCK_SIZE,
         };
         self.submit(Step::ReadHead, read);
+    }
+
+    /// Flushes again what was flushed, or was to be, before all had completed that was in flight.
+    fn begin_flush(&self) {
+        if self.progress().step() == Step::Rest {
+            self.submit(Step::FlushDrained, LaneOp::Flush);
+        }
     }
 
     /// Begins the tail, if the record is durable.
@@ -275,7 +338,7 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
             }
             Err(why) => {
                 progress.set_step(Step::Rest);
-                if step == Step::FlushRecord {
+                if matches!(step, Step::FlushRecord | Step::FlushDrained) {
                     progress.set_flush(Flush::Refused);
                 }
                 // The tail's fate does not change the record's.
@@ -298,13 +361,15 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
         };
         let took = micros(progress.since(), self.machine.now_ns());
         progress.set_step(Step::Rest);
-        if outcome.is_err() && !matches!(step, Step::WriteTail | Step::FlushTail) {
+        let of_record = matches!(step, Step::ReadHead | Step::WriteRecord | Step::FlushRecord);
+        if outcome.is_err() && of_record {
             progress.set_result(LaneResult::Failed, IO_ERROR);
         }
         match (step, outcome.is_ok()) {
             (Step::ReadHead, true) => self.write_record(stamp),
             (Step::WriteRecord, _) => {
                 progress.set_write_us(took);
+                progress.set_behind_all(self.slot.gate().in_flight() == 0);
                 self.submit(Step::FlushRecord, LaneOp::Flush);
             }
             (Step::FlushRecord, ok) => {
@@ -316,6 +381,10 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
                 // What is staged from now on is the tail's.
                 progress.set_staged(0);
                 progress.set_crc(0);
+            }
+            (Step::FlushDrained, ok) => {
+                progress.set_flush_us(progress.flush_us().saturating_add(took));
+                progress.set_flush(if ok { Flush::Ok } else { Flush::Failed });
             }
             (Step::WriteTail, true) => self.submit(Step::FlushTail, LaneOp::Flush),
             (Step::FlushTail, true) => progress.set_tail(true),
@@ -333,7 +402,7 @@ impl<D: PanicDevices, M: PanicMachine> Lane<'_, D, M> {
         }
         self.devices.abandon(self.number);
         progress.set_step(Step::Gone);
-        if step == Step::FlushRecord {
+        if matches!(step, Step::FlushRecord | Step::FlushDrained) {
             progress.set_flush(Flush::Timeout);
         }
         if progress.result() == LaneResult::None {

@@ -114,6 +114,8 @@ pub(super) enum Step {
     WriteRecord,
     /// Flushing them.
     FlushRecord,
+    /// Flushing what was completed since.
+    FlushDrained,
     /// Writing the tail.
     WriteTail,
     /// Flushing it.
@@ -132,6 +134,7 @@ impl Step {
             Self::WriteTail => 4,
             Self::FlushTail => 5,
             Self::Gone => 6,
+            Self::FlushDrained => 7,
         }
     }
 
@@ -143,6 +146,7 @@ impl Step {
             3 => Self::FlushRecord,
             4 => Self::WriteTail,
             5 => Self::FlushTail,
+            7 => Self::FlushDrained,
             _ => Self::Gone,
         }
     }
@@ -172,6 +176,8 @@ pub(super) struct Progress {
     since: Atomic<u64>,
     /// How the drain ended.
     drain_end: Atomic<u32>,
+    /// 1: nothing was in flight when the flush was submitted, so that it is behind all that completes.
+    behind_all: Atomic<u32>,
 }
 
 /// One accessor pair of a word that only the handler's CPU writes.
@@ -206,6 +212,7 @@ impl Progress {
             sequence: Atomic::<u64>::new(0),
             since: Atomic::<u64>::new(0),
             drain_end: Atomic::<u32>::new(0),
+            behind_all: Atomic::<u32>::new(0),
         }
     }
 
@@ -228,6 +235,7 @@ impl Progress {
         self.set_crc(0);
         self.set_sequence(0);
         self.set_tail(false);
+        self.set_behind_all(false);
     }
 
     words! {
@@ -250,6 +258,14 @@ impl Progress {
 
     pub(super) fn set_drain_end(&self, end: DrainEnd) {
         self.drain_end.store(end.as_u32(), Relaxed);
+    }
+
+    pub(super) fn is_behind_all(&self) -> bool {
+        self.behind_all.load(Relaxed) != 0
+    }
+
+    pub(super) fn set_behind_all(&self, all: bool) {
+        self.behind_all.store(all.into(), Relaxed);
     }
 
     pub(super) fn set_tail(&self, written: bool) {
@@ -309,6 +325,7 @@ mod layout {
             (offset_of!(Progress, sequence), 64),
             (offset_of!(Progress, since), 72),
             (offset_of!(Progress, drain_end), 80),
+            (offset_of!(Progress, behind_all), 84),
             (size_of::<Progress>(), 88),
         ];
         for (is, documented) in offsets {

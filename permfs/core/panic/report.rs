@@ -39,6 +39,10 @@ pub enum Stage {
     Deferred,
     /// Writing a piece of the kernel's log for pstore.
     Log,
+    /// Returned to the kernel with the records written, and the rest to be done in a kmsg dumper.
+    Recorded,
+    /// Flushing what the drain has collected.
+    Flush,
 }
 
 impl Stage {
@@ -55,6 +59,8 @@ impl Stage {
             Stage::Lane => 7,
             Stage::Deferred => 8,
             Stage::Log => 9,
+            Stage::Recorded => 10,
+            Stage::Flush => 11,
         }
     }
 
@@ -70,6 +76,8 @@ impl Stage {
             7 => Stage::Lane,
             8 => Stage::Deferred,
             9 => Stage::Log,
+            10 => Stage::Recorded,
+            11 => Stage::Flush,
             _ => Stage::Done,
         }
     }
@@ -82,7 +90,7 @@ impl Stage {
 
     /// Whether the handler itself is at work, and not others around it.
     const fn is_ours(self) -> bool {
-        !matches!(self, Stage::Deferred | Stage::Done)
+        !matches!(self, Stage::Deferred | Stage::Recorded | Stage::Done)
     }
 
     /// Name as printed in panic lines.
@@ -98,6 +106,8 @@ impl Stage {
             Stage::Lane => "lane",
             Stage::Deferred => "deferred",
             Stage::Log => "log",
+            Stage::Recorded => "recorded",
+            Stage::Flush => "flush",
         }
     }
 }
@@ -138,7 +148,7 @@ pub struct PanicReport {
     end_ns: Atomic<u64>,
     /// [`super::Flush`] of all volumes together.
     flush: Atomic<u32>,
-    /// Another pstore backend comes first: drain, lane and outcome are deferred.
+    /// Another pstore backend comes before the records.
     deferred: Atomic<u32>,
     /// Panics that made the breaker halt; 0: it did not.
     breaker: Atomic<u32>,
@@ -148,6 +158,8 @@ pub struct PanicReport {
     deadline_ns: Atomic<u64>,
     /// End of the time for the kernel's log; 0: none was written.
     log_deadline_ns: Atomic<u64>,
+    /// What the records have left of the time for the disk, nanoseconds.
+    left_ns: Atomic<u64>,
 }
 
 impl PanicReport {
@@ -178,6 +190,7 @@ impl PanicReport {
             logs: Atomic::<u32>::new(0),
             deadline_ns: Atomic::<u64>::new(0),
             log_deadline_ns: Atomic::<u64>::new(0),
+            left_ns: Atomic::<u64>::new(0),
         }
     }
 
@@ -267,6 +280,14 @@ impl PanicReport {
         self.breaker.load(Relaxed) != 0
     }
 
+    pub(super) fn set_left_ns(&self, left_ns: u64) {
+        self.left_ns.store(left_ns, Relaxed);
+    }
+
+    pub(super) fn left_ns(&self) -> u64 {
+        self.left_ns.load(Relaxed)
+    }
+
     pub(super) fn set_deadline_ns(&self, end_ns: u64) {
         self.deadline_ns.store(end_ns, Relaxed);
     }
@@ -350,7 +371,8 @@ mod layout {
             (offset_of!(PanicReport, logs), 100),
             (offset_of!(PanicReport, deadline_ns), 104),
             (offset_of!(PanicReport, log_deadline_ns), 112),
-            (size_of::<PanicReport>(), 120),
+            (offset_of!(PanicReport, left_ns), 120),
+            (size_of::<PanicReport>(), 128),
         ];
         for (is, documented) in offsets {
             assert_eq!(is, documented);

@@ -97,6 +97,9 @@ pub struct VolumeSlot {
     facts: LaneFacts,
     #[cfg(permfs_panic)]
     progress: Progress,
+    /// That of the pieces of the kernel's log, which come between the record and its tail.
+    #[cfg(permfs_panic)]
+    log_progress: Progress,
     counters: AllocCounters,
     events: EventRing<EVENTS>,
 }
@@ -115,6 +118,8 @@ impl VolumeSlot {
             facts: LaneFacts::new(),
             #[cfg(permfs_panic)]
             progress: Progress::new(),
+            #[cfg(permfs_panic)]
+            log_progress: Progress::new(),
             counters: AllocCounters::new(),
             events: EventRing::new(),
         }
@@ -201,6 +206,12 @@ impl VolumeSlot {
         &self.progress
     }
 
+    /// How far it came with the kernel's log.
+    #[cfg(permfs_panic)]
+    pub(super) fn log_progress(&self) -> &Progress {
+        &self.log_progress
+    }
+
     /// The allocator's counters.
     pub fn counters(&self) -> &AllocCounters {
         &self.counters
@@ -233,6 +244,8 @@ impl VolumeSlot {
         self.facts.reset();
         #[cfg(permfs_panic)]
         self.progress.reset();
+        #[cfg(permfs_panic)]
+        self.log_progress.reset();
         self.counters.reset();
         self.events.reset();
         // Release: who sees `Mounting` sees the name.
@@ -310,6 +323,8 @@ mod layout {
         #[cfg(permfs_panic)]
         assert_eq!(offset_of!(VolumeSlot, progress), 280);
         #[cfg(permfs_panic)]
-        assert_eq!(offset_of!(VolumeSlot, counters), 368);
+        assert_eq!(offset_of!(VolumeSlot, log_progress), 368);
+        #[cfg(permfs_panic)]
+        assert_eq!(offset_of!(VolumeSlot, counters), 456);
     }
 }

@@ -13,6 +13,7 @@ mod line;
 mod log;
 mod mock;
 mod oops;
+mod order;
 mod shared;
 mod slots;
 mod stored;

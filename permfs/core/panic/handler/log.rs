@@ -28,8 +28,8 @@ where
     D: PanicDevices,
 {
     /// Writes a piece of the kernel's log to the first volume whose lane works, makes it durable, and
-    /// returns its sequence. In panic context, after [`InPanic::notify`] and on the same CPU, under what is
-    /// left of its deadline; all pieces together get 200 ms if that is more.
+    /// returns its sequence. In panic context, after [`InPanic::notify`] and on the same CPU, until its
+    /// deadline; all pieces together get 200 ms if that is more. What is still to come then has time of its own.
     ///
     /// Errors: `EBUSY` outside of a panic, if the handler or an earlier piece was broken off in the middle
     /// of the lanes' work, or if that is still to come; `EFBIG` if no lane holds so much; `ENODEV` if no lane works; `EIO`.
@@ -37,7 +37,7 @@ where
         let before = self.report.stage();
         let at_rest = !matches!(
             before,
-            Stage::Idle | Stage::Drain | Stage::Lane | Stage::Log | Stage::Deferred
+            Stage::Idle | Stage::Drain | Stage::Lane | Stage::Flush | Stage::Log | Stage::Deferred
         );
         if !at_rest || !self.report.is_owner(self.machine.cpu()) {
             return Err(EBUSY);
@@ -59,9 +59,13 @@ where
         data: &[u8],
         deadline: &mut Deadline,
     ) -> Result<u64> {
-        let lanes = self.lanes();
-        // The tails may not have completed.
         let stamp = self.stamp(RecordKind::Log, *meta);
+        // Of a panic's end that came before this dump, the tails may not have completed.
+        self.lanes().run_or_give_up(&stamp, deadline, FOR_TAILS);
+        let lanes = Lanes {
+            log: true,
+            ..self.lanes()
+        };
         lanes.run_or_give_up(&stamp, deadline, FOR_TAILS);
         let mut error = ENODEV;
         for lane in lanes.all().filter(Lane::is_fit) {

@@ -90,7 +90,8 @@ where
     pub(super) fn drain(&self, deadline: &mut Deadline) -> PanicQuiesceResult {
         let table = self.report.volumes();
         let result = drain_for_panic(table, self.devices, &self.machine, deadline);
-        let mut writer = self.writer(Into::Record);
+        // The records are on the disks.
+        let mut writer = self.writer(Into::Tail);
         let (mut volumes_omitted, mut omitted) = (0u32, table.overflow().in_flight());
         let mut shown = 0usize;
         for (number, slot) in self.mounted() {

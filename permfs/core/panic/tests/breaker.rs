@@ -34,7 +34,7 @@ fn the_breaker_halts_what_would_reboot_for_ever() {
         guard.set_area(&disk.area, &survey);
         let _other = world.mount("vdb");
         let hooks = world.hooks_with(settings).expect("once");
-        hooks.notify(b"x");
+        hooks.panic(b"x");
         let records = world.records();
         let breaker = of(&records, "breaker");
         assert_eq!(breaker.first().map(|b| b.num("n")), breaks, "{times:?}");
@@ -65,7 +65,7 @@ fn the_breaker_counts_what_is_on_the_volume() {
             breaker_count: 3,
             ..PanicSettings::DEFAULT
         };
-        world.hooks_with(settings).expect("once").notify(b"x");
+        world.hooks_with(settings).expect("once").panic(b"x");
         assert_eq!(world.halt.called.get(), u32::from(n > 3), "panic {n}");
     }
     // It is the same loop if the kernel's own policy is to reboot.
@@ -77,7 +77,7 @@ fn the_breaker_counts_what_is_on_the_volume() {
         breaker_count: 3,
         ..PanicSettings::DEFAULT
     };
-    world.hooks_with(settings).expect("once").notify(b"x");
+    world.hooks_with(settings).expect("once").panic(b"x");
     assert_eq!(world.halt.called.get(), 1);
     assert_eq!(end(&world.records()).get("next"), "halt");
     for (strategy, breaker_count) in [(PanicStrategy::Kernel, 3), (PanicStrategy::Reboot, 0)] {
@@ -89,7 +89,7 @@ fn the_breaker_counts_what_is_on_the_volume() {
             breaker_count,
             ..PanicSettings::DEFAULT
         };
-        world.hooks_with(settings).expect("once").notify(b"x");
+        world.hooks_with(settings).expect("once").panic(b"x");
         assert_eq!(world.halt.called.get(), 0);
         assert!(of(&world.records(), "breaker").is_empty());
     }

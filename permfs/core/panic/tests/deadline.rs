@@ -24,9 +24,10 @@ fn the_deadline_holds_whatever_never_completes() {
                 deadline_ms,
                 ..PanicSettings::DEFAULT
             };
-            world.hooks_with(settings).expect("once").notify(b"x");
-            // What is left is for tails, of which there is none.
-            let limit = u64::from(deadline_ms) * MS / 8 * 7;
+            world.hooks_with(settings).expect("once").panic(b"x");
+            // Five eighths for the record, and half of the rest for the drain. There is neither a second flush
+            // nor a tail.
+            let limit = u64::from(deadline_ms) * MS / 16 * 13;
             assert!(
                 (limit..limit + MS / 10).contains(&took(&world)),
                 "{hangs:?} {} of {limit}",
@@ -71,10 +72,11 @@ fn a_clock_that_stands_still_or_steps_back_ends_by_turns() {
             deadline_ms: 3,
             ..PanicSettings::DEFAULT
         };
-        world.hooks_with(settings).expect("once").notify(b"x");
-        assert_eq!(world.devices.lanes[0].rounds.get(), 15_000);
-        // Up to seven eighths, less one a request.
-        assert!((11_000..11_300).contains(&world.devices.lanes[0].polls.get()));
+        world.hooks_with(settings).expect("once").panic(b"x");
+        // A thousand questions a millisecond: five eighths of three, and half of what that leaves, in
+        // whole milliseconds.
+        assert!((1_870..1_880).contains(&world.devices.lanes[0].polls.get()));
+        assert_eq!(world.devices.lanes[0].rounds.get(), 1_001);
         assert_eq!(end(&world.records()).num("elapsed_ns"), 0);
     }
 }
@@ -114,29 +116,67 @@ fn dead_devices_do_not_starve_the_others() {
     for (n, drain) in of(&records, "drain").iter().enumerate() {
         assert_eq!(drain.num("drained"), u64::from(n % 4 != 1), "volume {n}");
     }
-    // All were asked equally often: three requests for the record, two for the tail.
+    // All were asked equally often: three requests for the record, a flush behind the drain, two for the tail.
     let polls: Vec<_> = world.devices.lanes.iter().map(|l| l.polls.get()).collect();
     assert_eq!(polls[0], polls[4]);
-    assert_eq!((polls[3], polls[7]), (1000, 1000));
+    assert_eq!((polls[3], polls[7]), (1200, 1200));
     assert!(disks[3].newest().1.is_some() && disks[7].newest().1.is_some());
     assert_eq!(
         (end(&records).get("flush"), end(&records).num("inflight")),
         ("timeout", 2)
     );
-    assert!((437 * MS..500 * MS).contains(&took(&world)));
+    // Five eighths for those that hang, and half of the rest for what does not come.
+    assert!((406 * MS..500 * MS).contains(&took(&world)));
+}
+
+#[test]
+fn many_queues_take_no_more_time_when_the_clock_stands_still() {
+    for (queues, polls) in [(1, 312_500), (128, 2_443)] {
+        let mut world = World::new();
+        world.machine.tick = 0;
+        world.devices.cost.set(0);
+        let disk = Disk {
+            hangs: Some(Op::Write),
+            queues,
+            ..Disk::new(4, 4)
+        };
+        let _guard = world.mount_with("vda", disk);
+        world.panics(b"x");
+        let asked = world.devices.lanes[0].polls.get();
+        assert!((polls - 5..polls + 5).contains(&asked), "{asked}");
+    }
+}
+
+#[test]
+fn the_disks_time_begins_with_its_work() {
+    let mut world = World::new();
+    let disk = Disk {
+        latency: Some(200),
+        ..Disk::new(4, 4)
+    };
+    let guard = world.mount_with("vda", disk.clone());
+    guard.gate().enter().unwrap();
+    // Lines on a slow console take longer than all of the deadline.
+    world.machine.prints_ns = 3_000 * MS;
+    let records = world.panics(b"x");
+    assert_eq!(of(&records, "lane")[0].get("result"), "ok");
+    assert!(disk.newest().1.is_some());
+    assert!(end(&records).num("elapsed_ns") > 3_000 * MS);
 }
 
 #[test]
 fn a_tail_that_does_not_complete_is_left_under_way() {
     let mut world = World::new();
     let slow = Disk {
-        latency: Some(280),
+        // 103 ms a request: three for the record, and one behind the drain.
+        latency: Some(206),
         ..Disk::new(4, 4)
     };
-    let _guard = world.mount_with("vda", slow.clone());
+    let guard = world.mount_with("vda", slow.clone());
+    guard.gate().enter().unwrap();
     world.devices.cost.set(MS / 2);
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"x");
+    hooks.panic(b"x");
     assert_eq!(of(&world.records(), "lane")[0].get("result"), "ok");
     assert_eq!(slow.newest().1, None);
     assert!((500 * MS..502 * MS).contains(&took(&world)));
@@ -191,7 +231,7 @@ proptest! {
             all.push((disk, guard));
         }
         let settings = PanicSettings { deadline_ms, ..PanicSettings::DEFAULT };
-        world.hooks_with(settings).expect("once").notify(b"x");
+        world.hooks_with(settings).expect("once").panic(b"x");
         prop_assert!(took(&world) < u64::from(deadline_ms) * MS + MS / 10);
         let records = world.records();
         let (drains, lanes) = (of(&records, "drain"), of(&records, "lane"));

@@ -101,6 +101,13 @@ pub(super) struct Disk {
     /// The queue that the lane submits to. With a request of another lane on it, one that was never asked
     /// for its refusal before must not write.
     pub(super) queue: Option<u32>,
+    /// Hardware queues.
+    pub(super) queues: u32,
+    /// The machine hangs in its completions.
+    pub(super) hangs_in_collect: bool,
+    /// So many flushes end well, and so many writes; the next fails, or hangs.
+    pub(super) flushes_well: Option<u32>,
+    pub(super) writes_well: Option<u32>,
 }
 
 pub(super) const UUID: [u8; 16] = [0xab; 16];
@@ -137,6 +144,10 @@ impl Disk {
             not_in_driver: 0,
             blocked: 0,
             queue: None,
+            queues: 1,
+            hangs_in_collect: false,
+            flushes_well: None,
+            writes_well: None,
         }
     }
 
@@ -175,6 +186,7 @@ pub(super) struct MockLane {
     pub(super) polls: Cell<u32>,
     pub(super) rounds: Cell<u32>,
     pub(super) flushes: Cell<u32>,
+    writes: Cell<u32>,
     pub(super) abandoned: Cell<bool>,
 }
 
@@ -207,6 +219,7 @@ impl Devices {
             polls: Cell::new(0),
             rounds: Cell::new(0),
             flushes: Cell::new(0),
+            writes: Cell::new(0),
             abandoned: Cell::new(false),
         });
     }
@@ -259,10 +272,18 @@ impl MockLane {
 }
 
 impl PanicDevices for &Devices {
+    fn queues(&self, lane: u32) -> u32 {
+        self.lanes[lane as usize].disk.queues
+    }
+
     fn collect(&self, lane: u32) -> Collected {
         self.pass();
-        let lane = self.lane(lane);
+        // Others' requests are collected even if the lane's own was given up.
+        let lane = &self.lanes[lane as usize];
         lane.rounds.set(lane.rounds.get() + 1);
+        if lane.disk.hangs_in_collect {
+            std::panic::resume_unwind(Box::new("a hang"));
+        }
         let Some(n) = lane.disk.collects else {
             return Collected::NoWay;
         };
@@ -313,7 +334,11 @@ impl PanicDevices for &Devices {
                 return Err(why);
             }
         }
-        let hangs = lane.disk.hangs == Some(kind(&op));
+        let mut hangs = lane.disk.hangs == Some(kind(&op));
+        if kind(&op) == Op::Write {
+            lane.writes.set(lane.writes.get() + 1);
+            hangs |= lane.disk.writes_well.is_some_and(|n| lane.writes.get() > n);
+        }
         let polls_left = lane.disk.latency.filter(|_| !hangs);
         *lane.request.borrow_mut() = Some(Request { op, polls_left });
         Ok(())
@@ -332,7 +357,8 @@ impl PanicDevices for &Devices {
         }
         let op = request.op;
         *slot = None;
-        if lane.disk.fails == Some(kind(&op)) {
+        let flushed = lane.disk.flushes_well == Some(lane.flushes.get());
+        if lane.disk.fails == Some(kind(&op)) || kind(&op) == Op::Flush && flushed {
             return Some(Err(-5));
         }
         lane.perform(&op);

@@ -49,7 +49,7 @@ fn without_a_volume_it_tells_of_the_panic() {
     let end = end(&records);
     assert_eq!((end.num("drained"), end.num("inflight")), (1, 0));
     assert_eq!(end.get("flush"), "not-attempted");
-    assert_eq!(end.num("elapsed_ns"), 500);
+    assert_eq!(end.num("elapsed_ns"), 1250);
     assert_eq!((end.get("next"), end.num("lines")), ("halt", 5));
     assert_eq!(world.report.stage(), Stage::Done);
 }
@@ -236,7 +236,7 @@ fn a_strategy_that_the_kernel_carries_out_returns() {
         world.reboot = Hook::new(After::Deferred);
         let hooks = world.hooks(strategy).expect("installed once");
         assert_eq!((world.halt.chosen.get(), world.reboot.chosen.get()), calls);
-        hooks.notify(b"x");
+        hooks.panic(b"x");
         assert_eq!((world.halt.called.get(), world.reboot.called.get()), calls);
         assert_eq!(world.report.stage(), Stage::Done);
         assert_eq!(end(&world.records()).get("next"), strategy.name());
@@ -248,7 +248,7 @@ fn a_reboot_that_returns_spins() {
     for strategy in [PanicStrategy::Halt, PanicStrategy::Reboot] {
         let world = World::new();
         let hooks = world.hooks(strategy).expect("installed once");
-        assert!(spins(|| hooks.notify(b"x")));
+        assert!(spins(|| hooks.panic(b"x")));
         assert_eq!(world.machine.turns.get(), 1000);
         assert_eq!(world.report.stage(), Stage::Stop);
         // All was said before.
@@ -263,7 +263,7 @@ fn a_panic_in_the_handler_is_told_once_with_its_stage() {
         let hooks = world.hooks(PanicStrategy::Kernel).expect("installed once");
         let _guard = world.mount("vda");
         world.machine.fails_in.set(Some(stage));
-        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.panic(b"x")));
         assert!(gone.is_err());
         for _ in 0..3 {
             hooks.notify(b"nested");
@@ -332,8 +332,7 @@ fn panics_in_the_handler_of_different_boots_have_ids_of_their_own() {
             world.machine.clock.set(clock);
             world.machine.fails_in.set(Some(stage));
             let hooks = world.hooks(PanicStrategy::Kernel).expect("installed once");
-            let gone =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+            let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.panic(b"x")));
             assert!(gone.is_err());
             hooks.notify(b"nested");
             let records = world.records();

@@ -17,7 +17,7 @@ fn the_record_is_the_lines_and_the_tail_the_rest() {
     let printed = lines(&world);
     let split = printed
         .iter()
-        .position(|l| l.contains(" rec=lane "))
+        .position(|l| l.contains(" rec=drain "))
         .unwrap();
     let joined = |lines: &[String]| lines.iter().map(|l| format!("{l}\n")).collect::<String>();
     let (data, tail) = disk.newest();
@@ -233,14 +233,20 @@ fn sequences_go_on_and_slots_come_round() {
 
 #[test]
 fn a_panic_in_any_stage_is_told_and_leaves_the_lanes_alone() {
-    for stage in [Stage::Gate, Stage::Drain, Stage::Lane, Stage::Outcome] {
+    for stage in [
+        Stage::Gate,
+        Stage::Lane,
+        Stage::Drain,
+        Stage::Flush,
+        Stage::Outcome,
+    ] {
         let mut world = World::new();
         let disk = Disk::new(4, 4);
         let guard = world.mount_with("vda", disk.clone());
         guard.gate().enter().unwrap();
         let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
         world.machine.fails_in.set(Some(stage));
-        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.panic(b"x")));
         assert!(gone.is_err());
         let polls = world.devices.lanes[0].polls.get();
         hooks.notify(b"nested");

@@ -28,7 +28,7 @@ fn pieces_of_the_log_follow_the_breadcrumbs() {
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
     assert_eq!(hooks.log_capacity(), capacity(4));
     assert_eq!(hooks.write_log(&META, b"too early").err(), Some(EBUSY));
-    hooks.notify(b"boom");
+    hooks.panic(b"boom");
     assert_eq!(hooks.write_log(&META, &[1; 3000]), Ok(2));
     let whole = vec![0xa5; capacity(4)];
     assert_eq!(hooks.write_log(&META, &whole), Ok(3));
@@ -71,7 +71,7 @@ fn the_first_lane_that_works_takes_it() {
         .map(|d| world.mount_with("v", d))
         .collect();
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"boom");
+    hooks.panic(b"boom");
     assert_eq!(hooks.write_log(&META, &[7; 20_000]), Ok(2));
     assert_eq!(good.newest().0.len(), 20_000);
     assert_eq!(world.devices.lanes[2].disk.records().len(), 1);
@@ -83,7 +83,7 @@ fn the_first_lane_that_works_takes_it() {
 fn without_a_lane_that_works_there_is_an_error() {
     let world = World::new();
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"boom");
+    hooks.panic(b"boom");
     assert_eq!(hooks.log_capacity(), 0);
     assert_eq!(hooks.write_log(&META, b"x").err(), Some(ENODEV));
 
@@ -94,7 +94,7 @@ fn without_a_lane_that_works_there_is_an_error() {
     };
     let _guard = world.mount_with("vda", disk);
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"boom");
+    hooks.panic(b"boom");
     assert_eq!(hooks.write_log(&META, b"x").err(), Some(ENODEV));
 }
 
@@ -104,7 +104,7 @@ fn all_pieces_share_what_is_left_of_the_deadline_or_a_reserve() {
     let disk = Disk::new(4, 4);
     let _guard = world.mount_with("vda", disk);
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"boom");
+    hooks.panic(b"boom");
     let clock = &world.machine.clock;
     clock.set(clock.get() + 10_000_000_000);
     let begin = clock.get();
@@ -124,17 +124,19 @@ fn all_pieces_share_what_is_left_of_the_deadline_or_a_reserve() {
 
 #[test]
 fn nothing_is_written_after_the_lanes_were_left_in_the_middle() {
-    for stage in [Stage::Drain, Stage::Lane] {
+    for (stage, written) in [(Stage::Lane, 0), (Stage::Drain, 1), (Stage::Flush, 1)] {
         let mut world = World::new();
         let disk = Disk::new(4, 4);
         let guard = world.mount_with("vda", disk.clone());
         guard.gate().enter().unwrap();
         let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
         world.machine.fails_in.set(Some(stage));
-        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.notify(b"x")));
+        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hooks.panic(b"x")));
         assert!(gone.is_err());
         assert_eq!(hooks.write_log(&META, b"x").err(), Some(EBUSY));
-        assert!(disk.records().is_empty());
+        // The account comes first; the lanes' work that was broken off is all that is missing.
+        assert_eq!(disk.records().len(), written);
+        assert!(disk.records().iter().all(|r| r.tail.is_none()));
     }
 }
 
@@ -144,7 +146,7 @@ fn a_panic_while_the_log_is_written_is_told() {
     let disk = Disk::new(4, 4);
     let _guard = world.mount_with("vda", disk);
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"x");
+    hooks.panic(b"x");
     world.machine.fails_in.set(Some(Stage::Log));
     let write = || hooks.write_log(&META, b"x");
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
@@ -167,7 +169,7 @@ fn another_cpu_writes_nothing_and_no_other_lane_but_one_that_failed_is_left_out(
     };
     let _guard = world.mount_with("vda", disk);
     let hooks = world.hooks(PanicStrategy::Kernel).expect("once");
-    hooks.notify(b"x");
+    hooks.panic(b"x");
     world.machine.cpu.set(0);
     assert_eq!(hooks.write_log(&META, b"x").err(), Some(EBUSY));
     world.machine.cpu.set(1);

@@ -80,6 +80,8 @@ pub(super) struct Machine {
     pub(super) task: [u8; TASK_LEN],
     pub(super) timeout: i32,
     pub(super) origin: Option<&'static str>,
+    /// What printing takes, in all.
+    pub(super) prints_ns: u64,
     pub(super) turns: Cell<u32>,
     /// The stage in which the machine panics, at the first look at the clock or at the task.
     pub(super) fails_in: Cell<Option<Stage>>,
@@ -97,6 +99,7 @@ impl Machine {
             task: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             timeout: 0,
             origin: Some("mock+0x1/0x2 [mock]"),
+            prints_ns: 0,
             turns: Cell::new(0),
             fails_in: Cell::new(None),
         }
@@ -156,6 +159,9 @@ impl PanicMachine for &Machine {
         })
     }
     fn panic_timeout(&self) -> i32 {
+        if self.report.stage() == Stage::Known {
+            self.clock.set(self.clock.get() + self.prints_ns);
+        }
         self.timeout
     }
     fn relax(&self) {
@@ -186,6 +192,12 @@ pub(super) struct Hooks<'a> {
 impl Hooks<'_> {
     pub(super) fn notify(&self, message: &[u8]) {
         self.hooks.in_panic(&self.devices).notify(message);
+    }
+
+    /// What the kernel does: the notifiers, then the dumpers.
+    pub(super) fn panic(&self, message: &[u8]) {
+        self.notify(message);
+        self.finish_deferred();
     }
 
     pub(super) fn finish_deferred(&self) {
@@ -265,7 +277,7 @@ impl World {
     /// Panics with the default strategy and returns the records.
     pub(super) fn panics(&self, message: &[u8]) -> Vec<Record> {
         let hooks = self.hooks(PanicStrategy::Kernel).expect("installed once");
-        hooks.notify(message);
+        hooks.panic(message);
         self.records()
     }
 

@@ -37,13 +37,14 @@ fn what_is_in_the_lanes_way_is_collected_first() {
     };
     let _guard = world.mount_with("nvme0n1p2", disk);
     let records = world.panics(b"x");
-    assert_eq!(world.devices.lanes[0].rounds.get(), 5);
+    // And once more, in the drain.
+    assert_eq!(world.devices.lanes[0].rounds.get(), 6);
     assert_eq!(of(&records, "drain")[0].get("end"), "done");
     assert_eq!(of(&records, "lane")[0].get("result"), "ok");
 }
 
 #[test]
-fn what_stays_in_the_lanes_way_costs_half_of_the_deadline() {
+fn what_stays_in_the_lanes_way_costs_a_quarter_of_the_deadline() {
     let mut world = World::new();
     let disk = Disk {
         blocked: u32::MAX,
@@ -57,12 +58,12 @@ fn what_stays_in_the_lanes_way_costs_half_of_the_deadline() {
     // Its own are all there; the lane says what was in the way.
     let drain = of(&records, "drain")[0];
     assert_eq!((drain.num("drained"), drain.get("end")), (1, "done"));
-    assert!((249_000..252_000).contains(&drain.num("us")), "{drain:?}");
     let lanes = of(&records, "lane");
     let results = lanes.iter().map(|lane| lane.get("result"));
     assert!(results.eq(["refused", "ok"]));
     assert_eq!(lanes[0].get("why"), "queue-shared");
-    assert!(of(&records, "end")[0].num("elapsed_ns") < 300 * MS);
+    let elapsed = of(&records, "end")[0].num("elapsed_ns");
+    assert!((125 * MS..130 * MS).contains(&elapsed), "{elapsed}");
 }
 
 #[test]

@@ -177,7 +177,8 @@ pub(super) fn lane(l: &Lane) -> String {
 pub(super) fn outcome(p: &PanicRecord) -> String {
     let Some(o) = &p.outcome else {
         return match p.outcome_deferred {
-            true => "not in this source: it was deferred".into(),
+            true if p.records.is_empty() => "not in this source: it was deferred".into(),
+            true => "unknown: the machine wrote its record, and then either did not come to the end or could not write it".into(),
             false => "unknown: the last line is missing".into(),
         };
     };
@@ -257,7 +258,8 @@ pub(super) fn remarks(p: &PanicRecord) -> Vec<(&'static str, String)> {
         out.push(("oops", format!("the kernel made this of oops {id}")));
     }
     if p.deferred == Some(true) {
-        let text = "drain and panic lane left to a kmsg dumper, behind the other pstore backend's";
+        let text =
+            "I/O in flight and outcome left to a kmsg dumper, behind what pstore keeps of the log";
         out.push(("deferred", text.into()));
     }
     if let Some(o) = &p.omitted {

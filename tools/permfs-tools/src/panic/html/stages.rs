@@ -15,9 +15,9 @@ use std::fmt::Write as _;
 const STAGES: [(&str, &str); 6] = [
     ("gate", "the I/O gate closes"),
     ("known", "facts are printed"),
-    ("drain", "I/O is collected"),
     ("write", "record is written"),
     ("flush", "cache is flushed"),
+    ("drain", "I/O is collected"),
     ("outcome", "outcome is printed"),
 ];
 

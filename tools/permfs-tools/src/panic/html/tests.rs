@@ -184,15 +184,15 @@ fn the_timeline_shows_what_the_handler_and_the_log_measured() {
         [
             ("gate", None, None, None, None),
             ("known", None, Some(0), Some(250_000), log),
-            ("drain", Some(0), Some(250_000), Some(1_500_000), handler),
-            ("write", Some(0), Some(500_000), Some(900_000), handler),
+            ("write", Some(0), Some(250_000), Some(900_000), handler),
             ("flush", Some(0), None, Some(4_000_000), handler),
+            ("drain", Some(0), None, Some(1_500_000), handler),
             ("outcome", None, Some(750_000), Some(250_000), log),
         ]
     );
     let page = page(&report);
     assert!(
-        page.contains("class=\"flush\" style=\"margin-left:15.56%;width:44.44%\""),
+        page.contains("class=\"flush\" style=\"margin-left:12.78%;width:44.44%\""),
         "{page}"
     );
     assert!(page.contains("caches flushed") && page.contains("9.000 ms"));

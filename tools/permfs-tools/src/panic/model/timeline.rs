@@ -67,20 +67,21 @@ pub(super) fn of<'a>(panic: &PanicRecord, lines: impl Iterator<Item = &'a Line>)
     if seen[1] {
         spans.push(Span::new("known", None, log.first).logged(log.known));
     }
-    let drained = |v: &VolumeRecord| {
-        let drain = v.drain.as_ref()?;
-        Some(Span::new("drain", Some(v.slot), log.known).measured(drain.us))
-    };
-    spans.extend(panic.volumes.iter().filter_map(drained));
     for volume in &panic.volumes {
         let Some(lane) = &volume.lane else { continue };
         // A record that was not even begun has no sequence.
         if lane.sequence.is_some() {
-            let span = Span::new("write", Some(volume.slot), log.drained);
+            let span = Span::new("write", Some(volume.slot), log.known);
             spans.push(span.measured(lane.write_us));
             spans.push(Span::new("flush", Some(volume.slot), None).measured(lane.flush_us));
         }
     }
+    // Behind what pstore keeps of the log, which nothing tells the time of.
+    let drained = |v: &VolumeRecord| {
+        let drain = v.drain.as_ref()?;
+        Some(Span::new("drain", Some(v.slot), None).measured(drain.us))
+    };
+    spans.extend(panic.volumes.iter().filter_map(drained));
     if seen[2] {
         let before = log.lane.or(log.drained).or(log.known);
         spans.push(Span::new("outcome", None, before).logged(log.end));

@@ -85,6 +85,10 @@ fn text(text: &str) -> Text {
 struct NoLanes;
 
 impl PanicDevices for NoLanes {
+    fn queues(&self, lane: u32) -> u32 {
+        unreachable!("lane {lane}")
+    }
+
     fn collect(&self, lane: u32) -> Collected {
         unreachable!("lane {lane}")
     }
