@@ -59,6 +59,8 @@ faults! {
     FreedPin = "freed-pin",
     /// ONE WRITE: an owner writes its record although somebody has taken that over, who may have acknowledged it.
     OneWrite = "one-write",
+    /// ONE WRITE: who needs a record durable that its owner is writing writes it too, instead of waiting.
+    OneWriteWait = "one-write-wait",
     /// GENERATION: a mount goes on in the generation of the one before it.
     Generation = "generation",
     /// RESERVE: an operation starts without room for the images of the batch under way.

@@ -140,18 +140,32 @@ impl Record {
     /// Writes it durably, by the one who sealed it, once (else `EINVAL`). `Ok` without a write if it was
     /// taken over: who did that knows what came of it.
     pub fn write_as_owner<D: BlockDevice>(&self, dev: &D) -> Result {
-        match self.claim.cmpxchg(SEALED, OWNER, Full) {
-            Ok(_) => {
+        match self.begin_as_owner()? {
+            true => {
                 let outcome = self.write(dev);
-                let state = if outcome.is_ok() { WRITTEN } else { FAILED };
-                // Release: who reads it finds the write done.
-                self.claim.store(state, Release);
+                self.end_as_owner(outcome);
                 outcome
             }
-            Err(TAKEN) if plant::is(Fault::OneWrite) => self.write(dev),
-            Err(TAKEN) => Ok(()),
+            false if plant::is(Fault::OneWrite) => self.write(dev),
+            false => Ok(()),
+        }
+    }
+
+    /// From now on it is being [written](Self::write) by the one who sealed it, until that says what came of it;
+    /// once (else `EINVAL`). False: it was taken over, and is not to be written.
+    pub fn begin_as_owner(&self) -> Result<bool> {
+        match self.claim.cmpxchg(SEALED, OWNER, Full) {
+            Ok(_) => Ok(true),
+            Err(TAKEN) => Ok(false),
             Err(_) => Err(EINVAL),
         }
+    }
+
+    /// What came of the write that its owner has begun.
+    pub fn end_as_owner(&self, outcome: Result) {
+        let state = if outcome.is_ok() { WRITTEN } else { FAILED };
+        // Release: who reads it finds the write done.
+        self.claim.store(state, Release);
     }
 
     /// Takes the writing over, if its owner has not begun: the caller is to [write](Self::write) it then.
@@ -166,17 +180,6 @@ impl Record {
             WRITTEN => Some(Ok(())),
             _ => Some(Err(EIO)),
         }
-    }
-
-    /// Claims it for its owner without a write, or (`Some`) tells what came of one.
-    #[cfg(test)]
-    pub fn set_owner(&self, outcome: Option<Result>) {
-        let state = match outcome {
-            None => OWNER,
-            Some(Ok(())) => WRITTEN,
-            Some(Err(_)) => FAILED,
-        };
-        self.claim.store(state, Release);
     }
 
     /// Writes the record durably. By whom it is claimed, once.

@@ -31,9 +31,9 @@ impl Sealed {
         self.epoch
     }
 
-    #[cfg(test)]
-    pub fn record(&self) -> &Arc<Record> {
-        self.record.as_ref().unwrap()
+    /// What is written, for who begins and ends the write by himself. `None`: only a flush.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
     }
 
     /// Writes it durably: one write, with at most one flush before it and one behind it. Once.
@@ -214,7 +214,7 @@ impl<D: BlockDevice> Store<D> {
             return Ok(());
         };
         let record = in_flight.record.clone();
-        let outcome = if record.take_over() {
+        let outcome = if record.take_over() || plant::is(Fault::OneWriteWait) {
             record.write(&self.dev)
         } else {
             self.wait_for_owner(&record)?

@@ -119,7 +119,12 @@ struct Inner {
     flushes: Flushes,
     /// Writes that were begun and have not completed: they do so during the next flush, or when they are waited for.
     late: RefCell<Vec<Late>>,
+    /// What a task does that waits for the disk, once it is on.
+    waiting: RefCell<Option<Task>>,
 }
+
+/// What somebody else does meanwhile.
+type Task = Box<dyn FnOnce(&SimDisk)>;
 
 /// A write that is under way, and where the log is to say that it completed.
 struct Late {
@@ -144,6 +149,7 @@ impl SimDisk {
             forgetful: Cell::new(false),
             flushes: Flushes::new(),
             late: RefCell::new(Vec::new()),
+            waiting: RefCell::new(None),
         }))
     }
 
@@ -209,6 +215,21 @@ impl SimDisk {
             }
         }
         Ok(())
+    }
+
+    /// Another task waits for the disk. It is on when time goes by for somebody who reads, or when it is
+    /// [let](Self::let_on).
+    pub fn wait_with(&self, task: impl FnOnce(&SimDisk) + 'static) {
+        let before = self.0.waiting.replace(Some(Box::new(task)));
+        assert!(before.is_none(), "one task at a time waits");
+    }
+
+    /// Lets the task on that waits, if there is one.
+    pub fn let_on(&self) {
+        let task = self.0.waiting.take();
+        if let Some(task) = task {
+            task(self);
+        }
     }
 
     /// Whether this command fails.
@@ -294,6 +315,7 @@ impl BlockDevice for SimDisk {
     }
 
     fn read(&self, sector: u64, buf: &mut [u8]) -> Result {
+        self.let_on();
         if self.0.image.borrow().read(sector, buf) {
             Ok(())
         } else {

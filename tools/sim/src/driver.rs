@@ -12,9 +12,11 @@ use crate::{
 use kernel::{
     alloc::fail_after,
     prelude::{Error, EIO, ENOMEM, ENOSPC},
+    sync::Arc,
 };
 use permfs_core::{
     inode::Time,
+    journal::record::Record,
     store::{HomeBatch, Sealed},
     volume::{NewInode, RenameFlags, Volume},
 };
@@ -82,6 +84,8 @@ pub struct Driver {
     /// Files without a name that are still open.
     pub open: Vec<u64>,
     sealed: Option<(Sealed, Asked)>,
+    /// Its record, if that is on its way to the disk already.
+    writing: Option<Arc<Record>>,
     /// Operations since.
     sealed_for: u32,
     batch: Option<HomeBatch>,
@@ -129,6 +133,7 @@ impl Driver {
             pending: Vec::new(),
             open: Vec::new(),
             sealed: None,
+            writing: None,
             sealed_for: 0,
             batch: None,
             trouble: Trouble::None,

@@ -280,15 +280,15 @@ fn a_record_that_its_owner_is_writing_is_waited_for_and_written_once() {
     let mut rig = Rig::new(device_model(512, false), 128, 79);
     rig.step();
     let sealed = rig.store.seal().unwrap().unwrap();
-    let record = sealed.record().clone();
-    record.set_owner(None);
+    let record = sealed.record().unwrap().clone();
+    assert_eq!(record.begin_as_owner(), Ok(true));
     rig.dev.take_events();
     let (sector, ended) = (record.sector, std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(std::time::Duration::from_millis(50));
             ended.store(true, std::sync::atomic::Ordering::SeqCst);
-            record.set_owner(Some(Ok(())));
+            record.end_as_owner(Ok(()));
         });
         rig.step();
         rig.store.commit().unwrap();
@@ -306,7 +306,9 @@ fn a_record_that_its_owner_could_not_write_fails_who_waits() {
     let mut rig = Rig::new(device_model(512, false), 128, 80);
     rig.step();
     let sealed = rig.store.seal().unwrap().unwrap();
-    sealed.record().set_owner(Some(Err(EIO)));
+    let record = sealed.record().unwrap();
+    assert_eq!(record.begin_as_owner(), Ok(true));
+    record.end_as_owner(Err(EIO));
     assert_eq!(rig.store.commit(), Err(EIO));
     assert!(rig.store.failed());
     assert_eq!(rig.store.complete(sealed, Err(EIO)), Err(EIO));

@@ -29,7 +29,7 @@ fn logged(sector_size: usize) -> Logged {
             rig.step();
         }
         let sealed = rig.store.seal().unwrap().unwrap();
-        let record = sealed.record().clone();
+        let record = sealed.record().unwrap().clone();
         let sectors = (record.bytes.len() / SECTOR_SIZE) as u64;
         records.push((record.epoch, record.sector..record.sector + sectors));
         let outcome = sealed.write(&rig.dev);

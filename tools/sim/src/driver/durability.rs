@@ -4,7 +4,8 @@
 
 use super::{Done, Driver, Trouble};
 use crate::verify::{because, mount};
-use permfs_core::device::BlockDevice;
+use kernel::sync::Arc;
+use permfs_core::{device::BlockDevice, journal::record::Record, store::Sealed};
 
 impl Driver {
     /// Makes everything durable, as sync does.
@@ -38,10 +39,27 @@ impl Driver {
         }
         let sealed = sealed.map_err(because("seal"))?;
         match sealed {
-            Some(sealed) => (self.sealed, self.sealed_for) = (Some((sealed, asked)), 0),
+            Some(sealed) => {
+                self.writing = self.begin_write(&sealed)?;
+                (self.sealed, self.sealed_for) = (Some((sealed, asked)), 0);
+            }
             None => self.ack(asked),
         }
         Ok(())
+    }
+
+    /// Every other epoch's record is on its way to the disk at once, and arrives when somebody waits for it, or
+    /// with the second half. Of the others nothing has begun until then.
+    fn begin_write(&self, sealed: &Sealed) -> Result<Option<Arc<Record>>, String> {
+        let Some(record) = sealed.record().filter(|r| r.epoch % 2 == 0) else {
+            return Ok(None);
+        };
+        let begun = record.begin_as_owner().map_err(because("begin a write"))?;
+        assert!(begun, "nobody else knows of it yet");
+        let owner = record.clone();
+        self.disk
+            .wait_with(move |disk| owner.end_as_owner(owner.write(disk)));
+        Ok(Some(record.clone()))
     }
 
     /// Time goes by: whoever sealed an epoch gets to write it before the log comes round to it, for
@@ -60,8 +78,11 @@ impl Driver {
             return Ok(());
         };
         let disk = self.disk.clone();
+        let writing = self.writing.take();
         let done = self.try_in_trouble("complete", |v| {
-            let outcome = sealed.write(&disk);
+            disk.let_on();
+            let begun = writing.and_then(|record| record.owner_outcome());
+            let outcome = begun.unwrap_or_else(|| sealed.write(&disk));
             v.store().complete(sealed, outcome)
         })?;
         if done {
