@@ -3,6 +3,7 @@
 //! The end of an inode in memory.
 
 use crate::{iomap, PermFs};
+use permfs_core::plant::{self, Fault};
 use vfs::inode::Inode;
 
 /// The last reference is gone: gives back what writing had promised, and frees a file without a name.
@@ -13,7 +14,13 @@ pub(crate) fn evict(inode: &Inode<PermFs>) {
     if inode.nlink() == 0 && !sb.is_read_only() {
         let _write = sb.start_intwrite();
         // Step by step: a large file takes many, and whoever waits for the volume has it in between.
-        let step = || mount.engine().volume()?.evict_step(inode.ino());
+        let step = || {
+            let mut volume = mount.engine().volume()?;
+            match plant::is(Fault::Steps) {
+                false => volume.evict_step(inode.ino()),
+                true => volume.evict(inode.ino()).map(|()| true),
+            }
+        };
         let outcome = loop {
             match step() {
                 Ok(false) => continue,

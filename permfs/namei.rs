@@ -363,6 +363,9 @@ fn log_size(inode: &Inode<PermFs>, mount: &Mount, old: u64, size: u64) -> Result
     while let Ok(false) = outcome {
         let mut volume = mount.engine().volume()?;
         outcome = volume.truncate_step(inode.ino());
+        while plant::is(Fault::Steps) && outcome == Ok(false) {
+            outcome = volume.truncate_step(inode.ino());
+        }
         data.changed_in(&mut volume);
         saved = volume.saved();
         if outcome.is_ok() {

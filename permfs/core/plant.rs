@@ -87,6 +87,10 @@ faults! {
     Names = "names",
     /// Freezing and the orderly quiesce say that they have flushed, and have not.
     Quiesce = "quiesce",
+    /// Who removes or cuts a file keeps the volume until all its blocks are free.
+    Steps = "steps",
+    /// An inode that leaves memory waits for the volume although it has nothing to forget.
+    NothingToForget = "nothing-to-forget",
     /// What replaces a file by rename is not written.
     ReplacedByRename = "replaced-by-rename",
     /// What replaces a file's contents after a truncation to nothing is not written at close.
