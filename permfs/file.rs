@@ -85,7 +85,10 @@ impl FileOperations for PermFs {
     ) -> Result {
         // Waits for the completion of each write, which enters the extents in the running epoch. What went
         // wrong is the file's to report, so that every open file reports it once.
-        file.write_and_wait_range(start, end)?;
+        match plant::is(Fault::Errseq) {
+            false => file.write_and_wait_range(start, end)?,
+            true => inode.write_and_wait_range(start, end)?,
+        }
         // The size and the map are logged by then; times cost a few bytes in the same record.
         inode::write_inode(inode)?;
         if plant::is(Fault::Fsync) {

@@ -81,6 +81,8 @@ faults! {
     Settled = "settled",
     /// fsync writes a file's data and does not commit.
     Fsync = "fsync",
+    /// fsync asks the inode, and not the open file, what went wrong: who asks first is told, and nobody else.
+    Errseq = "errseq",
     /// sync(2) and syncfs(2) write the data and do not commit.
     SyncFs = "sync-fs",
     /// NFS's answers, `dirsync` and `sync` do not wait for the commit.
