@@ -210,7 +210,7 @@ fn a_sector_that_did_not_arrive_is_noticed() {
 }
 
 #[test]
-fn erasing_marks_the_record_and_nothing_else() {
+fn erasing_marks_the_record_and_overwrites_its_data_and_no_others() {
     let (dev, area) = volume();
     for sequence in 1..=5 {
         write(&dev, &area, RecordKind::Log, sequence, b"data");
@@ -224,11 +224,10 @@ fn erasing_marks_the_record_and_nothing_else() {
     let scan = area.scan(&dev).unwrap();
     let erased: std::vec::Vec<_> = scan.heads.iter().map(|f| f.head.erased).collect();
     assert_eq!(erased, [false, true, false, false]);
-    let record = area.read(&dev, &scan.heads[1]).unwrap();
-    assert_eq!(
-        (record.state, &record.data[..]),
-        (RecordState::Whole, &b"data"[..])
-    );
+    for (at, data) in [(0, b"data"), (1, b"\0\0\0\0"), (2, b"data"), (3, b"data")] {
+        let record = area.read(&dev, &scan.heads[at]).unwrap();
+        assert_eq!(&record.data[..], data);
+    }
     assert_eq!(scan.next_sequence(), 6);
     assert_eq!(checked(&dev).1, []);
 }

@@ -35,7 +35,7 @@ fn a_record_and_its_tail_are_one_whole_panic() {
         panic["records"],
         json!([{"device": volume.image, "sequence": 1}])
     );
-    assert_eq!(panic["raw_lines"].as_array().expect("lines").len(), 9);
+    assert_eq!(panic["raw_lines"].as_array().expect("lines").len(), 11);
     let area = &report["areas"][0];
     assert_eq!(
         (&area["slots"], &area["whole"], &area["empty"]),
@@ -50,7 +50,7 @@ fn a_record_and_its_tail_are_one_whole_panic() {
         "drained; cache flush left to the panic lane; by virtio-poll in 1.250 ms",
         "lane       record 1 written by virtio-poll, write 940.000 µs, flush 4.100 ms",
         "outcome   drained; cache flush ok; handler took 21.000 ms; then the machine was to reboot",
-        "complete, 9 lines, from ",
+        "complete, 11 lines, from ",
         "record 1 in slot 1: panic-lines, ",
     ] {
         assert!(shown.contains(part), "{part} not in\n{shown}");
@@ -105,7 +105,7 @@ fn a_torn_record_gives_only_its_whole_lines() {
     assert_eq!((&area["torn"], &area["whole"]), (&json!(1), &json!(0)));
     assert_eq!(
         (&report["damaged_lines"], &report["panics"][0]["lines"]),
-        (&json!(1), &json!(3))
+        (&json!(1), &json!(4))
     );
     assert!(text(&[&volume.image], 0).contains("TORN"));
     // Nothing of it is left but the head: that there was a panic, and when.
@@ -227,7 +227,7 @@ fn pstore_and_the_area_tell_of_one_panic() {
     let panic = &report["panics"][0];
     assert_eq!(
         (&panic["complete"], &panic["lines"]),
-        (&json!(true), &json!(9))
+        (&json!(true), &json!(11))
     );
     let sources = panic["sources"].as_array().expect("sources");
     assert!(sources[0]
@@ -260,7 +260,7 @@ fn a_backup_will_do_and_without_any_the_image_is_still_a_log() {
     let report = json(&[&small.image], 0);
     assert_eq!(
         (&report["areas"], &report["panics"][0]["lines"]),
-        (&json!([]), &json!(7))
+        (&json!([]), &json!(9))
     );
 }
 
