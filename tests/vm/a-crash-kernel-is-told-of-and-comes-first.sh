@@ -32,8 +32,8 @@ vm_panic 'sysrq triggered crash' "${one[@]}" --no-module --files "$ko" -- "$gues
 started
 if console | grep -q 'permfs-panic:'; then fail "there are breadcrumbs though a crash kernel was to come first"; fi
 
-# Loaded after it, after the mount: debugfs tells it at once, the log at the next mount. CPUs are stopped by NMI at once
-# now: the lane refuses what a lock of theirs could hang.
+# Loaded after it, after the mount: debugfs tells it at once, the log at the next mount. The other CPU is stopped by NMI at once now; unless
+# it is seen to have held a lock then (a-lane-refuses-what-its-locks-forbid shows both), the record is on the volume.
 vm_panic 'sysrq triggered crash' "${one[@]}" --append crash_kexec_post_notifiers -- "$guest
 	permfs panic --json /dev/vda | jq -e '.panics == []' || exit 9
 	mount -t permfs /dev/vda /mnt/a && [ \"\$(cat /mnt/a/first)\" = kept ] || exit 9
@@ -47,7 +47,11 @@ vm_panic 'sysrq triggered crash' "${one[@]}" --append crash_kexec_post_notifiers
 started
 console | sed '/the_crash_kernel/,$d' >"$DIR/before"
 expect 'permfs-panic: v=1 rec=end ' "$DIR/before"
-expect 'result=refused why=nmi-stop flush=not-attempted' "$DIR/before"
+records=2
+if ! grep -q 'result=ok flush=ok' "$DIR/before"; then
+	records=1
+	expect 'result=refused why=nmi-stop flush=not-attempted' "$DIR/before"
+fi
 "$REPO/build/bin/permfs" panic --json "$DIR/before" >"$DIR/panics.json" || true
 python3 - "$DIR/panics.json" <<'END' || fail "the report before the crash kernel is not whole"
 import json, sys
@@ -55,12 +59,12 @@ panic, = json.load(open(sys.argv[1]))["panics"]
 assert panic["complete"] and panic["message"] == "sysrq triggered crash", panic
 END
 
-# With one CPU there is nobody who holds a lock: the record is on the volume, too.
+# With one CPU there is nobody who holds a lock: the record is on the volume.
 vm_panic 'sysrq triggered crash' "${one[@]}" --cpus 1 --append crash_kexec_post_notifiers -- "$guest
 	mount -t permfs /dev/vda /mnt/a && [ \"\$(cat /mnt/a/second)\" = kept ] || exit 9
 	$load
 	die third"
 started
 vm_status 0 "${one[@]}" -- "$guest
-	permfs panic --json /dev/vda | jq -e '.panics | length == 1 and .[0].complete' || exit 9
+	permfs panic --json /dev/vda | jq -e '.panics | length == $records and all(.complete)' || exit 9
 	fsck.permfs -n /dev/vda && mount -t permfs /dev/vda /mnt/a && [ \"\$(cat /mnt/a/third)\" = kept ]"
