@@ -28,6 +28,13 @@ panics() {
 	dd if="$image" of="$DIR/volume.img" bs=512 skip=2048 count=131072 conv=sparse status=none
 	"$REPO/build/bin/fsck.permfs" -n "$DIR/volume.img" || fail "the volume is damaged"
 	line=$(console | grep 'rec=lane .*way=' | head -n 1)
+	# The other CPU may have come to the end of such a write and spin for the lock: then it is stopped by NMI, and holds its driver's
+	# lock for all that is known.
+	if [[ $line == *" slot=0 way=$way result=refused why=nmi-stop flush=not-attempted "* ]]; then
+		console | grep -q 'Shutting down cpus with NMI' || fail "no CPU was stopped by NMI: $line"
+		refused=$((refused + 1))
+		return 0
+	fi
 	[[ $line == *" slot=0 way=$way result=ok flush=ok "* ]] || fail "no record: $line"
 	"$REPO/build/bin/permfs" panic --json "$DIR/volume.img" >"$DIR/record.json" || fail "the volume has no record"
 	expect '"message": "panicker: writeback"' "$DIR/record.json"
@@ -35,6 +42,7 @@ panics() {
 	console | grep -q 'rec=end .* drained=1 inflight=0 flush=ok ' || fail "not drained: $(console | grep rec=end)"
 }
 
+refused=0
 nvme=(--nvme "$DIR/nvme0n1.img,$slow")
 disk=(--disk "$DIR/vda.img,num-queues=1,$slow")
 scsi=(--scsi "$DIR/sda.img,$slow")
@@ -47,4 +55,5 @@ panics vda ext4 virtio-shared -- "${disk[@]}"
 panics vda ext4 virtio-poll -- "${disk[@]/num-queues=1/num-queues=3}" --append virtio_blk.poll_queues=1
 panics sda ext4 virtio-scsi -- "${scsi[@]}"
 panics sda xfs ahci -- "${sata[@]}"
-note "$VM_RUNS panics, each to its reboot"
+[ $refused -lt 4 ] || fail "$refused of 7 volumes have no record"
+note "$VM_RUNS panics, each to its reboot, $((7 - refused)) of 7 volumes with their record"

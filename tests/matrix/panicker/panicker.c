@@ -8,7 +8,8 @@
  * softirq		in a timer
  * hardirq		in an hrtimer that expires in its interrupt
  * nmi			in the handler of an NMI that this CPU sends to itself
- * spin			in the task that writes, when all other CPUs spin with interrupts off
+ * spin			in the task that writes, when all other CPUs spin with interrupts off and
+ *			hold no spinlock
  * spin-locked		the same, and each holds a spinlock
  * stopped:NAME		in an interrupt of another CPU, when a task called "stopped" has come to
  *			the function NAME, which is called with interrupts on
@@ -151,13 +152,25 @@ static int send_nmi(void)
 }
 
 static atomic_t spinning;
+static atomic_t busy;
 static bool spin_locks;
 static DEFINE_PER_CPU(spinlock_t, held_here);
+
+/* The idle task is never preempted, which is one reason of its own. */
+static bool holds_any(void)
+{
+	return (preempt_count() & PREEMPT_MASK) > is_idle_task(current);
+}
 
 static void spin(void *unused)
 {
 	unsigned long flags;
 
+	if (!spin_locks && holds_any()) {
+		/* It is asked again. */
+		atomic_set(&busy, 1);
+		return;
+	}
 	local_irq_save(flags);
 	if (spin_locks) {
 		spin_lock_init(this_cpu_ptr(&held_here));
@@ -168,17 +181,30 @@ static void spin(void *unused)
 		cpu_relax();
 }
 
+/* Until so many spin, or the time is over. */
+static void make_spin(unsigned int cpu, int count, unsigned long end)
+{
+	do {
+		atomic_set(&busy, 0);
+		smp_call_function_single(cpu, spin, NULL, 0);
+		while (atomic_read(&spinning) < count && !atomic_read(&busy) &&
+		       time_before(jiffies, end))
+			cpu_relax();
+	} while (atomic_read(&spinning) < count && time_before(jiffies, end));
+}
+
 static int spin_and_panic(void)
 {
 	unsigned long end = jiffies + SPIN_JIFFIES;
-	int others;
+	unsigned int cpu;
+	int others = 0;
 
 	cpus_read_lock();
 	preempt_disable();
-	others = num_online_cpus() - 1;
-	smp_call_function(spin, NULL, 0);
-	while (atomic_read(&spinning) < others && time_before(jiffies, end))
-		cpu_relax();
+	for_each_online_cpu(cpu) {
+		if (cpu != smp_processor_id())
+			make_spin(cpu, ++others, end);
+	}
 	if (!others || atomic_read(&spinning) < others) {
 		pr_err("%d of %d other CPUs spin\n", atomic_read(&spinning), others);
 		preempt_enable();
