@@ -114,9 +114,6 @@ bool crash_helper_queue_has_requests_in_driver(const struct request_queue *q,
 					       const struct blk_mq_hw_ctx *hctx);
 bool crash_helper_queue_enter(struct request_queue *q, const struct block_device *bdev);
 void crash_helper_queue_exit(struct request_queue *q);
-void crash_helper_learn_ends(void);
-void crash_helper_tags_set_aside(struct blk_mq_tag_set *set, rq_end_io_fn *lane, bool scsi, bool runs_steps);
-void crash_helper_queue_set_aside(struct request_queue *q, rq_end_io_fn *lane, bool scsi, bool runs_steps);
 bool crash_helper_queue_is_going(const struct request_queue *q, const struct block_device *bdev);
 bool crash_helper_queue_is_unused(struct request_queue *q);
 bool crash_helper_queue_is_quiesced(const struct request_queue *q);
@@ -130,6 +127,11 @@ void *crash_helper_alloc_dma_pages(unsigned int order);
 void crash_helper_free_pages(void *addr, unsigned int order);
 bool crash_helper_current_does_io(void);
 int crash_helper_preempt_depth(void);
+
+/* helpers_aside.c */
+void crash_helper_learn_ends(void);
+void crash_helper_tags_set_aside(struct blk_mq_tag_set *set, rq_end_io_fn *lane, bool scsi, bool runs_steps);
+void crash_helper_queue_set_aside(struct request_queue *q, rq_end_io_fn *lane, bool scsi, bool runs_steps);
 
 /* helpers_pstore.c */
 struct crash_held_inodes;
