@@ -23,7 +23,7 @@ RUNS = 8000
 # One in 25 steps. Who keeps the volume has one or two beside him: those that were under way when he got it.
 ENOUGH = 40
 # A task may get no processor during one call, but not during so many.
-ROUNDS = 6
+ROUNDS = 12
 FILES = 1000
 # For what is over at once, or never.
 PATIENCE = 120
