@@ -89,17 +89,18 @@ pub(super) struct Lane<'a, D, M> {
 /// The number of a volume's lane and the area that it writes to, if it has one that writes and was not
 /// abandoned.
 pub(super) fn of(slot: &VolumeSlot) -> Option<(u32, Area)> {
-    let writes = slot.writes();
-    let number = slot.lane()?;
+    let number = slot.lane().filter(|_| writes(slot))?;
     let gone = |progress: &Progress| progress.step() == Step::Gone;
-    if gone(slot.progress())
-        || gone(slot.log_progress())
-        || writes.starts_with(NONE)
-        || slot.state() == SlotState::Claimed
-    {
+    if gone(slot.progress()) || gone(slot.log_progress()) {
         return None;
     }
     Some((number, slot.area()?))
+}
+
+/// Whether the volume has a lane that writes, abandoned or not.
+pub(super) fn writes(slot: &VolumeSlot) -> bool {
+    let claimed = slot.state() == SlotState::Claimed;
+    slot.lane().is_some() && !slot.writes().starts_with(NONE) && !claimed
 }
 
 impl<'a, D: PanicDevices, M: PanicMachine> Lanes<'a, D, M> {

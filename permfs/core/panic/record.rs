@@ -6,7 +6,7 @@
 //! least without comes first in a line, text of unknown length last.
 
 use super::{
-    lane::{Into, Lanes},
+    lane::{self, Into, Lanes},
     Context, Flush, Host, LaneResult, Origin, PanicDevices, PanicLineBuffer, PanicLogger,
     PanicMachine, PanicQuiesceResult, PanicReport, PanicStrategy, SlotState, Stage, VolumeSlot,
     TASK_LEN,
@@ -164,10 +164,11 @@ impl<L: PanicLogger, D: PanicDevices, M: PanicMachine> Writer<'_, L, D, M> {
 
     pub(super) fn drain(&mut self, number: u32, slot: &'static VolumeSlot) {
         let in_flight = slot.gate().in_flight();
-        // A lane that writes will flush: whether it did is said in its own line.
-        let flush = match self.lanes.lane(slot) {
-            Some(_) => Flush::Pending,
-            None => Flush::NotAttempted,
+        // Whether a lane that writes has flushed is said in its own line, even if it was given up before this.
+        let flush = if lane::writes(slot) {
+            Flush::Pending
+        } else {
+            Flush::NotAttempted
         };
         self.start("drain")
             .dec("slot", number.into())
