@@ -70,7 +70,7 @@ impl Entered<'_> {
         let refused = match self.collects {
             Way::NvmeReap => place.any_lock.is_some(),
             // SAFETY: Its contract is part of ours.
-            _ => place.any_lock.is_some() || unsafe { self.may_hold_irqsafe(&place) },
+            _ => place.any_lock.is_some() || unsafe { self.may_hold_irqsafe(&place, flight) },
         };
         if refused && self.mode != Mode::Force {
             return false;

@@ -40,6 +40,9 @@ pub(super) struct Flight {
     /// The class was found to be safe once. This CPU stays where it is, and what it holds, it holds
     /// for ever: later calls come from deeper inside of the same panic.
     pub(super) granted: bool,
+    /// Whether somebody had a request of a poll queue when that was asked first, which is before any lane has
+    /// one.
+    pub(super) others_poll: Option<bool>,
     /// Others' requests may be completed here, and are prepared for it.
     pub(super) collecting: bool,
     /// The device was told of what is in its queues.
@@ -58,6 +61,7 @@ impl Flight {
             part: Span::EMPTY,
             tries: 0,
             granted: false,
+            others_poll: None,
             collecting: false,
             told: false,
         }

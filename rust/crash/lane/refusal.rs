@@ -103,11 +103,13 @@ impl Entered<'_> {
             Way::VirtioPoll | Way::NvmePoll if !hw.is_polled() => Some(QUEUE_SHARED),
             _ => None,
         };
+        // SAFETY: There is a way, so it is a queue for requests; it is not going, as was seen above.
+        unsafe { self.others_poll(flight) };
         if refusal.is_some() || flight.granted || self.mode == Mode::Force {
             return refusal;
         }
         // SAFETY: There is a way, so it is a queue for requests; it is not going, as was seen above.
-        let refusal = unsafe { self.class_refusal(hw) };
+        let refusal = unsafe { self.class_refusal(hw, flight) };
         flight.granted = refusal.is_none();
         refusal
     }
@@ -143,14 +145,28 @@ impl Entered<'_> {
     /// # Safety
     ///
     /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
-    pub(super) unsafe fn may_hold_irqsafe(&self, place: &Place) -> bool {
+    pub(super) unsafe fn may_hold_irqsafe(&self, place: &Place, flight: &mut Flight) -> bool {
         // A task that polls completes requests with its queue's lock held, and nothing marks it; nor
         // the thread of an interrupt, which is what the handlers may be that were not found.
         let known = !self.vectors.is_empty();
-        let polls = |hw: HwQueue<'_>| hw.is_polled() && hw.has_requests(self.stopped);
         place.may_hold_irqsafe(known)
-            // SAFETY: The contract of `any_queue` is ours.
-            || place.task_holds_lock() && (!known || unsafe { self.any_queue(polls) })
+            // SAFETY: Its contract is ours.
+            || place.task_holds_lock() && (!known || unsafe { self.others_poll(flight) })
+    }
+
+    /// Whether somebody may have been polling. Asked once, before any lane has a request: lanes keep theirs.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
+    unsafe fn others_poll(&self, flight: &mut Flight) -> bool {
+        if let Some(poll) = flight.others_poll {
+            return poll;
+        }
+        // SAFETY: The contract of `any_queue` is ours.
+        let poll = unsafe { self.any_queue(|hw| hw.is_polled() && hw.has_requests(self.stopped)) };
+        flight.others_poll = Some(poll);
+        poll
     }
 
     /// The classes of [the module](super).
@@ -158,7 +174,7 @@ impl Entered<'_> {
     /// # Safety
     ///
     /// As [`Queue::hw_queues`](super::queue::Queue::hw_queues).
-    unsafe fn class_refusal(&self, hw: HwQueue<'_>) -> Option<&'static str> {
+    unsafe fn class_refusal(&self, hw: HwQueue<'_>, flight: &mut Flight) -> Option<&'static str> {
         let stopped = self.stopped;
         let place = Place::current(stopped);
         match self.writes {
@@ -179,7 +195,7 @@ impl Entered<'_> {
             _ if place.any_lock.is_some() => place.any_lock,
             Way::VirtioShared | Way::VirtioScsi | Way::Ahci => {
                 // SAFETY: Its contract is ours.
-                unsafe { self.may_hold_irqsafe(&place) }.then_some(IN_BLOCK_LAYER)
+                unsafe { self.may_hold_irqsafe(&place, flight) }.then_some(IN_BLOCK_LAYER)
             }
             _ if place.may_hold_plain() => Some(IN_BLOCK_LAYER),
             _ if hw.cpus() != 1 || hw.has_requests_in_driver(stopped) => Some(QUEUE_SHARED),
