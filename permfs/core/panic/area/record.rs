@@ -343,7 +343,7 @@ impl Area {
     }
 }
 
-fn make_durable<D: BlockDevice>(dev: &D) -> Result {
+pub(super) fn make_durable<D: BlockDevice>(dev: &D) -> Result {
     if dev.has_write_cache() {
         dev.flush()?;
     }

@@ -2,7 +2,7 @@
 
 //! Writing a record through ordinary I/O, while the machine lives.
 
-use super::{Area, Head, RecordKind};
+use super::{record::make_durable, Area, Head, RecordKind};
 use crate::{
     crc::crc32c,
     device::{BlockDevice, WriteFlags},
@@ -82,8 +82,5 @@ impl Area {
 
 fn write_through<D: BlockDevice>(dev: &D, block: u64, bytes: &[u8]) -> Result {
     dev.write(block * SECTORS_PER_BLOCK, bytes, WriteFlags::default())?;
-    if dev.has_write_cache() {
-        dev.flush()?;
-    }
-    Ok(())
+    make_durable(dev)
 }
